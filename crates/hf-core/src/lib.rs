@@ -1,0 +1,65 @@
+//! The ground the Hugging Face crates of this workspace stand on: settings, token, transport, retry, errors and account.
+//!
+//! Nothing here knows a single Hub product. `hf-jobs`, `hf-datasets` and their siblings each add one, on the
+//! [`HfClient`] of this crate; whoever points the client at another [`Endpoint`] talks to another Hub.
+//!
+//! ```
+//! # async fn example() -> Result<(), hf_core::HfError> {
+//! use hf_core::{HfClient, HuggingFaceSettings, SettingsInput};
+//!
+//! // Flag, environment, `.env`, token file, default: resolved once.
+//! let settings = HuggingFaceSettings::resolve(SettingsInput::from_process())?;
+//! for (name, source) in settings.sources().iter() {
+//!     println!("{name}: {source}");
+//! }
+//! let client = HfClient::from_settings(&settings)?;
+//! let me = client.whoami().await?;
+//! println!("{} on the {} plan", me.name, me.plan());
+//! # Ok(()) }
+//! ```
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeExample;
+
+mod account;
+mod auth;
+mod client;
+mod clock;
+mod encode;
+mod endpoint;
+mod error;
+mod ids;
+mod page;
+mod retry;
+mod settings;
+mod sse;
+mod transport;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use account::{
+    AccessToken, AccountAuth, FineGrained, OrgMembership, Permission, Plan, ResourceGroup, ScopeEntity,
+    TokenRole, WhoAmI,
+};
+pub use auth::{SecretValue, Token};
+pub use client::{
+    HfClient, HfClientBuilder, HfResponse, MAX_BODY_BYTES, Redirects, RequestBody, RequestSpec,
+};
+pub use clock::{Clock, SystemClock};
+pub use encode::{encode_path, encode_query, encode_segment};
+pub use endpoint::{DEFAULT_ENDPOINT, Endpoint};
+pub use error::{HfError, HfErrorKind, HttpContext, Quota, Resource, scrub_secrets};
+pub use ids::{JobId, Namespace, RepoId, RepoType, Revision};
+pub use page::{Link, next_link, parse_links};
+pub use retry::{Backoff, RateLimit, RetryPolicy, parse_rate_limit, server_wait};
+pub use settings::{HuggingFaceSettings, SettingsInput, SettingsOverrides, SettingsSources, Source};
+pub use sse::{SseError, SseEvent, SseItem, SseLimits, SseParser};
+pub use transport::{
+    ByteStream, HttpBody, HttpRequest, HttpResponse, HttpTransport, ReqwestTransport, TransportError,
+    TransportKind,
+};
+
+/// A result whose error is [`HfError`].
+pub type Result<T> = std::result::Result<T, HfError>;
