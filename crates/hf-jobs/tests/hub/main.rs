@@ -1,0 +1,8 @@
+//! The client against a Hub in this process, a file for each verb.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+
+mod cancel;
+mod logs;
+mod run;
+mod support;
+mod wait;
