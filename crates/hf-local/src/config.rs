@@ -1,0 +1,68 @@
+//! How a local Hub is set up.
+
+use std::path::PathBuf;
+
+use crate::accounts::AccountConfig;
+use crate::clock::HubClock;
+use crate::jobs::ExecutorConfig;
+
+/// Says where a local Hub keeps its data, where it listens and whom it knows.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LocalHubConfig {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) port: u16,
+    pub(crate) payload_port: u16,
+    pub(crate) accounts: Option<Vec<AccountConfig>>,
+    pub(crate) clock: HubClock,
+    pub(crate) executor: ExecutorConfig,
+}
+
+impl LocalHubConfig {
+    /// Keeps everything below `data_dir`, picks free ports and makes one PRO account named `local`.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            port: 0,
+            payload_port: 0,
+            accounts: None,
+            clock: HubClock::real(),
+            executor: ExecutorConfig::default(),
+        }
+    }
+
+    /// Sets the port of the Hub origin; 0 picks a free one.
+    #[must_use]
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Sets the port of the payload origin; 0 picks a free one.
+    #[must_use]
+    pub fn payload_port(mut self, port: u16) -> Self {
+        self.payload_port = port;
+        self
+    }
+
+    /// Sets whom the Hub knows. Entries with one name are several tokens of one user.
+    #[must_use]
+    pub fn accounts(mut self, accounts: Vec<AccountConfig>) -> Self {
+        self.accounts = Some(accounts);
+        self
+    }
+
+    /// Sets the Hub's time.
+    #[must_use]
+    pub fn clock(mut self, clock: HubClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Sets how jobs run.
+    #[must_use]
+    pub fn executor(mut self, executor: ExecutorConfig) -> Self {
+        self.executor = executor;
+        self
+    }
+}

@@ -1,0 +1,17 @@
+//! The handlers, a file for each area of the Hub.
+
+pub(crate) mod body;
+pub(crate) mod commit;
+pub(crate) mod control;
+pub(crate) mod info;
+pub(crate) mod lfs;
+mod page;
+pub(crate) mod preupload;
+mod query;
+mod range;
+pub(crate) mod refs;
+pub(crate) mod repos;
+pub(crate) mod resolve;
+pub(crate) mod target;
+pub(crate) mod tree;
+pub(crate) mod whoami;

@@ -1,0 +1,21 @@
+//! The Hub's routes through a real socket, a file for each area.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, a panic is a failure that names its line"
+)]
+
+mod accounts;
+mod commits;
+mod crash;
+mod downloads;
+mod faults;
+mod guard;
+mod large;
+mod lists;
+mod model;
+mod refs;
+mod repos;
+mod start;
+mod support;
+mod trees;
