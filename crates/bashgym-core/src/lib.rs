@@ -1,0 +1,16 @@
+//! The product, without terminal, socket or SQL: the run that turns session logs into a verified student
+//! model, the training backends it can use, and the traits of the store it is remembered in.
+//!
+//! A composition root (the `bashgym` command, a server) brings a Hub client, a store and a sampler, and drives
+//! [`run::RunService`]. Nothing here knows whether the Hub is Hugging Face or the embedded one.
+
+pub mod error;
+pub mod events;
+pub mod publish;
+pub mod run;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod trainer;
+
+pub use error::{CoreError, CoreErrorKind};
