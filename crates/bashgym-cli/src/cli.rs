@@ -1,0 +1,114 @@
+//! The command line: what can be typed, and what `--help` teaches.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    completions, data, generate, hub, jobs, model, run, runs, sessions, status, train, worker,
+};
+use crate::output::Format;
+
+/// What your coding agents did becomes a student model.
+///
+/// Bash Gym reads the session logs of coding agents, builds a training set, trains a student, and serves it: on
+/// your Hugging Face account, or wholly on this machine against an embedded Hub.
+#[derive(Debug, Parser)]
+#[command(
+    name = "bashgym",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Examples:
+  bashgym run ~/.claude/projects          the whole way: logs in, trained student out
+  bashgym sessions ls                     the sessions on this machine
+  bashgym jobs logs -f JOB                follow a training job
+  bashgym generate MODEL --prompt TEXT    ask the student
+
+Without a Hugging Face token everything happens on this machine. State is kept in ~/.bashgym
+(BASHGYM_HOME moves it). Exit codes and JSON are documented in docs/cli.md."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub(crate) struct Global {
+    /// How to show results; human on a terminal, quiet in a pipe
+    #[arg(long, global = true, value_enum)]
+    format: Option<Format>,
+
+    /// Use the embedded Hub of this machine, whatever account is configured
+    #[arg(long, global = true, conflicts_with = "endpoint")]
+    pub(crate) local: bool,
+
+    /// The Hub to talk to (`HF_ENDPOINT`)
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) endpoint: Option<String>,
+
+    /// A file that holds the token (`HF_TOKEN`)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// The organisation that owns what is made, and pays (`HF_ORG`)
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) org: Option<String>,
+
+    /// Tell on standard error what is going on; twice or thrice for more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+impl Global {
+    pub(crate) fn format(&self) -> Format {
+        self.format.unwrap_or_else(|| {
+            if std::io::stdout().is_terminal() {
+                Format::Human
+            } else {
+                Format::Quiet
+            }
+        })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Session logs in, trained student out: all stages, each taken up again where it stopped
+    Run(run::RunArgs),
+    /// List runs, or show one
+    #[command(subcommand)]
+    Runs(runs::RunsCommand),
+    /// Sessions of coding agents: find, show, import
+    #[command(subcommand)]
+    Sessions(sessions::SessionsCommand),
+    /// Datasets: build from sessions, push, pull, list, remove
+    #[command(subcommand)]
+    Data(data::DataCommand),
+    /// Train a student from a dataset
+    Train(train::TrainArgs),
+    /// Jobs: list, show, logs, cancel, hardware
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
+    /// Let a student answer
+    Generate(generate::GenerateArgs),
+    /// What can be said of a model's files
+    #[command(subcommand)]
+    Model(model::ModelCommand),
+    /// Account, Hub and state at a glance
+    Status(status::StatusArgs),
+    /// The embedded Hub of this machine
+    #[command(subcommand)]
+    Hub(hub::HubCommand),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+    /// What a training job runs; not for people
+    #[command(subcommand, hide = true)]
+    Worker(worker::WorkerCommand),
+}

@@ -1,0 +1,267 @@
+//! `bashgym data`: build, push, pull, list, remove.
+
+use std::path::PathBuf;
+
+use bashgym_core::publish::{DatasetBuild, build_dataset_dir, check_target};
+use clap::{Args, Subcommand};
+use hf_core::RepoType;
+use hf_datasets::{DatasetConfig, HfDatasetManager, RepoFiles};
+use serde_json::json;
+
+use crate::commands::run::inputs;
+use crate::context::{Connection, Context};
+use crate::error::{CliError, Kind, io_error};
+use crate::output::bytes;
+use crate::progress::short;
+use crate::transfer::TransferScreen;
+
+/// Datasets: build from sessions, push, pull, list, remove.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Build a dataset folder from sessions
+    Build(BuildArgs),
+    /// Push a dataset folder to a repository, as one commit
+    Push(PushArgs),
+    /// Pull a dataset repository into a folder; goes on where a killed pull stopped
+    Pull(PullArgs),
+    /// List dataset repositories
+    Ls(LsArgs),
+    /// Delete a dataset repository
+    Rm(RmArgs),
+}
+
+/// Builds a dataset folder from sessions.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: bashgym data build ~/.claude/projects --out ./dataset")]
+pub(crate) struct BuildArgs {
+    /// Session logs, or folders of them; without any, the agents' own folders on this machine
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// The folder to write: train.jsonl, val.jsonl, metadata.json, README.md
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Decides which sessions are held out
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    seed: u64,
+    /// The share of rows held out for validation
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
+    val_fraction: f64,
+}
+
+/// Pushes a dataset folder.
+#[derive(Debug, Args)]
+pub(crate) struct PushArgs {
+    /// The folder with train.jsonl, val.jsonl, metadata.json and README.md
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// The repository, with or without its namespace
+    #[arg(value_name = "REPO")]
+    repo: String,
+    /// Let everybody read it; otherwise only you can
+    #[arg(long)]
+    public: bool,
+}
+
+/// Pulls a dataset repository.
+#[derive(Debug, Args)]
+pub(crate) struct PullArgs {
+    /// The repository, with or without its namespace
+    #[arg(value_name = "REPO")]
+    repo: String,
+    /// The folder to write to
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// A branch, tag or commit
+    #[arg(long, value_name = "REVISION", default_value = "main")]
+    revision: String,
+}
+
+/// Lists dataset repositories.
+#[derive(Debug, Args)]
+pub(crate) struct LsArgs {
+    /// Only those whose name begins so
+    #[arg(value_name = "PREFIX", default_value = "")]
+    prefix: String,
+}
+
+/// Deletes a dataset repository.
+#[derive(Debug, Args)]
+pub(crate) struct RmArgs {
+    /// The repository, with or without its namespace
+    #[arg(value_name = "REPO")]
+    repo: String,
+    /// Do not ask for the name again
+    #[arg(long)]
+    yes: bool,
+}
+
+/// Reads a share: above 0, below 1.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
+        _ => Err("a share is a number above 0 and below 1".to_owned()),
+    }
+}
+
+pub(crate) async fn run(command: DataCommand, context: &Context) -> Result<(), CliError> {
+    match command {
+        DataCommand::Build(args) => build(args, context).await,
+        DataCommand::Push(args) => push(&args, context).await,
+        DataCommand::Pull(args) => pull(&args, context).await,
+        DataCommand::Ls(args) => list(&args, context).await,
+        DataCommand::Rm(args) => remove(&args, context).await,
+    }
+}
+
+async fn build(args: BuildArgs, context: &Context) -> Result<(), CliError> {
+    let out = std::path::absolute(&args.out).map_err(|error| io_error("find", &args.out, error))?;
+    let build = DatasetBuild {
+        inputs: inputs(&args.paths)?,
+        out_dir: out.clone(),
+        seed: args.seed,
+        val_fraction: args.val_fraction,
+        repo_id: None,
+    };
+    let (progress, mut updates) = tokio::sync::mpsc::channel(16);
+    let drain = async { while updates.recv().await.is_some() {} };
+    let (done, ()) = tokio::join!(build_dataset_dir(build, progress), drain);
+    let (built, manifest) = done?;
+    if context.output.is_json() {
+        return context
+            .output
+            .json(&json!({ "event": "manifest", "dir": built.dir, "manifest": manifest }));
+    }
+    context.output.line(out.display())?;
+    context.output.note(format!(
+        "{} sessions gave {} rows to train on and {} held out. Look at README.md there, then: bashgym data push {} NAME",
+        built.sessions,
+        built.rows_train,
+        built.rows_val,
+        args.out.display()
+    ));
+    Ok(())
+}
+
+fn manager(connection: &Connection, namespace: Option<&str>) -> Result<HfDatasetManager, CliError> {
+    let namespace = match namespace {
+        Some(namespace) => namespace.parse()?,
+        None => connection.namespace.clone(),
+    };
+    Ok(HfDatasetManager::new(connection.client.clone(), namespace))
+}
+
+async fn push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
+    let connection = context.connect().await?;
+    let repo = connection.repo_id(&args.repo)?;
+    check_target(connection.client.endpoint())?;
+    let screen = TransferScreen::new(context.output);
+    let mut config = DatasetConfig::new(repo.to_string());
+    config.private = !args.public;
+    config.progress = screen.progress();
+    let uploaded = manager(&connection, repo.namespace())?
+        .upload_training_data(&args.dir, &config)
+        .await?;
+    screen.finish();
+    if context.output.is_json() {
+        return context.output.json(&json!({
+            "repo_id": uploaded.repo_id.to_string(), "revision": uploaded.revision, "url": uploaded.url,
+            "private": config.private,
+        }));
+    }
+    context.output.line(&uploaded.repo_id)?;
+    context
+        .output
+        .note(format!("at {}; {}", short(&uploaded.revision), uploaded.url));
+    Ok(())
+}
+
+async fn pull(args: &PullArgs, context: &Context) -> Result<(), CliError> {
+    let connection = context.connect().await?;
+    let repo = RepoFiles::new(
+        &connection.client,
+        RepoType::Dataset,
+        connection.repo_id(&args.repo)?,
+    );
+    let screen = TransferScreen::new(context.output);
+    let options = screen.download_options(args.revision.parse()?);
+    let snapshot = repo.download_snapshot(&args.dir, &options).await?;
+    let received: u64 = snapshot.files.iter().map(|file| file.received_bytes).sum();
+    screen.finish();
+    if context.output.is_json() {
+        return context.output.json(&json!({
+            "repo_id": repo.repo_id().to_string(), "revision": snapshot.revision, "dir": args.dir,
+            "files": snapshot.files.len(), "bytes_received": received,
+        }));
+    }
+    context.output.line(args.dir.display())?;
+    context.output.note(format!(
+        "{} files, {} received",
+        snapshot.files.len(),
+        bytes(received)
+    ));
+    Ok(())
+}
+
+async fn list(args: &LsArgs, context: &Context) -> Result<(), CliError> {
+    let connection = context.connect().await?;
+    let found = manager(&connection, None)?.list_datasets(&args.prefix).await?;
+    for repo in &found {
+        if context.output.is_json() {
+            context.output.json(&json!({ "repo_id": repo.repo_id, "private": repo.private, "last_modified": repo.last_modified }))?;
+        } else {
+            context.output.line(&repo.repo_id)?;
+        }
+    }
+    if found.is_empty() {
+        context
+            .output
+            .note("No datasets yet. Build one: bashgym data build PATH --out DIR");
+    }
+    Ok(())
+}
+
+async fn remove(args: &RmArgs, context: &Context) -> Result<(), CliError> {
+    let connection = context.connect().await?;
+    let repo = connection.repo_id(&args.repo)?;
+    if !args.yes {
+        confirm(repo.as_str(), connection.client.endpoint().as_str(), context)?;
+    }
+    manager(&connection, repo.namespace())?
+        .delete_dataset(repo.as_str())
+        .await?;
+    if context.output.is_json() {
+        return context
+            .output
+            .json(&json!({ "repo_id": repo.to_string(), "deleted": true }));
+    }
+    context.output.note(format!("{repo} is deleted."));
+    Ok(())
+}
+
+/// Deletion asks for the name; where nobody can answer, it asks for `--yes`.
+fn confirm(name: &str, endpoint: &str, context: &Context) -> Result<(), CliError> {
+    use std::io::IsTerminal;
+    if !std::io::stdin().is_terminal() || !context.output.is_human() {
+        return Err(CliError::new(
+            Kind::Usage,
+            format!("{name} would be deleted, with all its revisions"),
+        )
+        .hint("add --yes to delete it"));
+    }
+    context.output.note(format!(
+        "{name} on {endpoint} will be deleted with all its revisions. This cannot be undone."
+    ));
+    context.output.raw("Type its full name to delete it: ")?;
+    let mut answer = String::new();
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|error| CliError::new(Kind::Io, "cannot read the answer").because(error))?;
+    if answer.trim() == name {
+        Ok(())
+    } else {
+        Err(CliError::new(
+            Kind::Usage,
+            "the name does not match; nothing was deleted",
+        ))
+    }
+}

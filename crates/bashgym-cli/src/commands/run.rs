@@ -1,0 +1,180 @@
+//! `bashgym run`: session logs in, trained student out.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bashgym_core::events::{EventSink, RunEvent};
+use bashgym_core::run::{RunContext, RunId, RunService, RunSpec};
+use bashgym_core::store::RunStore;
+use bashgym_core::trainer::{EmbeddedBackend, TrainerConfig};
+use clap::Args;
+use hf_jobs::HfJobRunner;
+
+use crate::commands::train::TrainingOptions;
+use crate::context::{Connection, Context};
+use crate::error::{CliError, Kind};
+use crate::progress::RunScreen;
+use crate::student::EngineSampler;
+
+/// Session logs in, trained student out.
+///
+/// Imports the sessions, builds a dataset repository, submits a training job, follows it, verifies the model
+/// repository and samples the student. A run that was interrupted or failed goes on where it stopped when the
+/// same command is given again.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  bashgym run ~/.claude/projects ~/.codex/sessions
+  bashgym run ./logs --model my-student --max-seconds 300
+  bashgym --format json run ./logs        one JSON event a line, the last one is the result
+
+Ctrl-C detaches: the job goes on, and the same command follows it again.")]
+pub(crate) struct RunArgs {
+    /// Session logs, or folders of them; without any, the agents' own folders on this machine
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// The dataset repository, with or without its namespace
+    #[arg(long, value_name = "REPO", default_value = "bashgym-sessions")]
+    dataset: String,
+
+    /// The model repository, with or without its namespace
+    #[arg(long, value_name = "REPO", default_value = "bashgym-student")]
+    model: String,
+
+    /// The share of rows held out for validation
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = crate::commands::data::share)]
+    val_fraction: f64,
+
+    #[command(flatten)]
+    training: TrainingOptions,
+
+    /// Completions to sample from the student at the end
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    samples: u32,
+
+    /// Begin anew, even if an unfinished run of the same sessions is there
+    #[arg(long)]
+    new: bool,
+
+    /// On Ctrl-C, cancel the job instead of detaching from it
+    #[arg(long)]
+    cancel_on_interrupt: bool,
+}
+
+pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError> {
+    let inputs = inputs(&args.paths)?;
+    let connection = context.connect().await?;
+    let training: TrainerConfig = args.training.trainer_config();
+    let spec = RunSpec {
+        target: connection.target(),
+        inputs,
+        dataset_repo: connection.repo_id(&args.dataset)?.to_string(),
+        model_repo: connection.repo_id(&args.model)?.to_string(),
+        val_fraction: args.val_fraction,
+        flavor: args.training.flavor.clone(),
+        training,
+        samples: args.samples,
+    };
+    let store = Arc::new(context.store().await?);
+    let service = RunService::new(RunContext {
+        client: connection.client.clone(),
+        token: connection.token()?,
+        store: store.clone(),
+        backend: Arc::new(EmbeddedBackend),
+        sampler: Arc::new(EngineSampler),
+        clock: context.clock.clone(),
+        runs_dir: context.home()?.join("runs"),
+    });
+    let (record, continued) = service.find_or_create(spec, args.new).await?;
+    let screen = RunScreen::new(context.output);
+    let sink = Sink {
+        context,
+        screen: &screen,
+    };
+    let drive = service.drive(record.id, continued, &sink);
+    tokio::select! {
+        result = drive => {
+            let result = result?;
+            screen.finish(&result)?;
+            Ok(())
+        }
+        _ = tokio::signal::ctrl_c() => {
+            screen.clear();
+            interrupted(&args, context, &connection, store.as_ref(), record.id).await
+        }
+    }
+}
+
+/// Without paths, the folders where agents keep their sessions.
+pub(crate) fn inputs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
+    if paths.is_empty() {
+        let home = std::env::home_dir().unwrap_or_default();
+        let found: Vec<PathBuf> = bashgym_traces::agent_folders(&home)
+            .into_iter()
+            .map(|folder| folder.path)
+            .filter(|path| path.is_dir())
+            .collect();
+        if found.is_empty() {
+            return Err(
+                CliError::new(Kind::Data, "no coding agent has left sessions on this machine")
+                    .hint("name a folder of session logs: bashgym run PATH"),
+            );
+        }
+        return Ok(found);
+    }
+    paths
+        .iter()
+        .map(|path| std::path::absolute(path).map_err(|error| crate::error::io_error("find", path, error)))
+        .collect()
+}
+
+async fn interrupted(
+    args: &RunArgs,
+    context: &Context,
+    connection: &Connection,
+    store: &dyn RunStore,
+    id: RunId,
+) -> Result<(), CliError> {
+    let job = store
+        .find_run(id)
+        .await?
+        .and_then(|record| record.state.job_id().map(str::to_owned));
+    let again = "the same command again goes on where it stopped";
+    match job {
+        Some(job) if args.cancel_on_interrupt => {
+            let runner = HfJobRunner::new(&connection.client, connection.namespace.clone());
+            runner.cancel_job(&job.parse()?).await?;
+            Err(CliError::new(Kind::Interrupted, format!("interrupted; job {job} is cancelled")).hint(again))
+        }
+        Some(job) => Err(
+            CliError::new(Kind::Interrupted, format!("detached; job {job} goes on"))
+                .hint(format!("follow it: bashgym jobs logs -f {job}"))
+                .hint(format!("end it: bashgym jobs cancel {job}"))
+                .hint(again),
+        ),
+        None => {
+            context.output.note("No job was submitted yet.");
+            Err(CliError::new(Kind::Interrupted, "interrupted").hint(again))
+        }
+    }
+}
+
+/// Prints events as JSON, or draws them.
+struct Sink<'a> {
+    context: &'a Context,
+    screen: &'a RunScreen,
+}
+
+#[async_trait]
+impl EventSink for Sink<'_> {
+    async fn emit(&self, event: RunEvent) {
+        // A reader that went away does not stop the run.
+        if self.context.output.is_json() {
+            let _ = self.context.output.json(&event);
+        } else {
+            self.screen.show(&event);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What commands share: the home folder, the settings, the store, and the way to the Hub.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bashgym_core::run::Target;
+use bashgym_store::SqliteStore;
+use hf_core::{
+    Clock, Endpoint, HfClient, HuggingFaceSettings, Namespace, SettingsInput, SettingsOverrides, Source,
+    SystemClock, Token,
+};
+
+use crate::cli::Global;
+use crate::embedded_hub::EmbeddedHub;
+use crate::error::{CliError, Kind, io_error};
+use crate::output::Output;
+
+/// What every command gets.
+pub(crate) struct Context {
+    pub(crate) output: Output,
+    pub(crate) clock: Arc<dyn Clock>,
+    global: Global,
+    home: PathBuf,
+}
+
+/// A Hub, and who we are there.
+pub(crate) struct Connection {
+    pub(crate) client: HfClient,
+    pub(crate) namespace: Namespace,
+    pub(crate) embedded: bool,
+}
+
+impl Connection {
+    /// The token this connection speaks with.
+    pub(crate) fn token(&self) -> Result<Token, CliError> {
+        self.client.token().cloned().ok_or_else(no_token)
+    }
+
+    /// How the connection is remembered with a run.
+    pub(crate) fn target(&self) -> Target {
+        let hub = if self.embedded {
+            Target::EMBEDDED.to_owned()
+        } else {
+            self.client.endpoint().to_string()
+        };
+        Target {
+            hub,
+            namespace: self.namespace.to_string(),
+        }
+    }
+
+    /// The full name of a repository that may be named without its namespace.
+    pub(crate) fn repo_id(&self, name: &str) -> Result<hf_core::RepoId, CliError> {
+        if name.contains('/') {
+            Ok(name.parse()?)
+        } else {
+            Ok(hf_core::RepoId::new(&self.namespace, name)?)
+        }
+    }
+}
+
+pub(crate) fn no_token() -> CliError {
+    CliError::new(Kind::Auth, "there is no token for this Hub")
+        .hint("set HF_TOKEN, or sign in with the official client: `hf auth login`")
+        .hint("`--local` uses the embedded Hub, which needs none")
+}
+
+impl Context {
+    pub(crate) fn new(global: Global, output: Output) -> Result<Self, CliError> {
+        let home = home_folder()?;
+        Ok(Self {
+            output,
+            clock: Arc::new(SystemClock::new()),
+            global,
+            home,
+        })
+    }
+
+    /// The home folder, made if it is not there; only this user may look inside.
+    pub(crate) fn home(&self) -> Result<&Path, CliError> {
+        if !self.home.is_dir() {
+            use std::os::unix::fs::DirBuilderExt;
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&self.home)
+                .map_err(|error| io_error("make the folder", &self.home, error))?;
+        }
+        Ok(&self.home)
+    }
+
+    /// The home folder's path, whether or not it is there.
+    pub(crate) fn home_path(&self) -> &Path {
+        &self.home
+    }
+
+    /// The settings: flags, environment, `.env` here, the official token file, defaults.
+    pub(crate) fn settings(&self) -> Result<HuggingFaceSettings, CliError> {
+        let token = match &self.global.token_file {
+            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| io_error("read", path, error))?),
+            None => None,
+        };
+        let overrides = SettingsOverrides {
+            endpoint: self.global.endpoint.clone(),
+            token,
+            default_org: self.global.org.clone(),
+            ..SettingsOverrides::default()
+        };
+        let input = SettingsInput::from_process()
+            .with_dotenv_dir(".")
+            .with_overrides(overrides);
+        Ok(HuggingFaceSettings::resolve(input)?)
+    }
+
+    /// Whether commands go to the embedded Hub: asked for, or nothing else is configured.
+    pub(crate) fn is_embedded(&self, settings: &HuggingFaceSettings) -> bool {
+        let no_endpoint = matches!(settings.sources().get("endpoint"), None | Some(Source::Default));
+        self.global.local || (no_endpoint && settings.token.is_none())
+    }
+
+    pub(crate) fn embedded_hub(&self) -> EmbeddedHub {
+        EmbeddedHub::new(&self.home)
+    }
+
+    /// Connects to the Hub: the configured one, or the embedded one, which is started if need be.
+    pub(crate) async fn connect(&self) -> Result<Connection, CliError> {
+        let settings = self.settings()?;
+        if self.is_embedded(&settings) {
+            return self.connect_embedded().await;
+        }
+        let client = HfClient::from_settings(&settings)?;
+        let namespace = match settings.namespace() {
+            Some(namespace) => namespace.clone(),
+            None if settings.token.is_none() => return Err(no_token()),
+            None => client.whoami().await?.name.parse()?,
+        };
+        Ok(Connection {
+            client,
+            namespace,
+            embedded: false,
+        })
+    }
+
+    async fn connect_embedded(&self) -> Result<Connection, CliError> {
+        self.home()?;
+        let (running, started) = self.embedded_hub().ensure().await?;
+        if started {
+            self.output.note(format!(
+                "The embedded Hub runs at {} (process {}); `bashgym hub stop` ends it.",
+                running.ready.endpoint, running.pid
+            ));
+        }
+        let account = running
+            .ready
+            .accounts
+            .first()
+            .map(|account| account.name.clone())
+            .unwrap_or_default();
+        let client = HfClient::builder()
+            .endpoint(Endpoint::parse(&running.ready.endpoint)?)
+            .token(running.token()?)
+            .build()?;
+        Ok(Connection {
+            client,
+            namespace: account.parse()?,
+            embedded: true,
+        })
+    }
+
+    /// The store, brought to today's form.
+    pub(crate) async fn store(&self) -> Result<SqliteStore, CliError> {
+        Ok(SqliteStore::open(&self.home()?.join("bashgym.db")).await?)
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place of this program that reads its own variables"
+)]
+fn home_folder() -> Result<PathBuf, CliError> {
+    let named = std::env::var("BASHGYM_HOME")
+        .ok()
+        .filter(|value| !value.is_empty());
+    let path = match named {
+        Some(path) => PathBuf::from(path),
+        None => match std::env::home_dir() {
+            Some(home) => home.join(".bashgym"),
+            None => {
+                return Err(CliError::new(Kind::Usage, "there is no home folder")
+                    .hint("set BASHGYM_HOME to a folder"));
+            }
+        },
+    };
+    std::path::absolute(&path).map_err(|error| io_error("find", &path, error))
+}

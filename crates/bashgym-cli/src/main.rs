@@ -1,0 +1,69 @@
+//! The `bashgym` command: what your coding agents did becomes a student model.
+//!
+//! This crate is the composition root. It alone decides which Hub a command talks to, plugs the model engine
+//! in, and prints.
+
+mod cli;
+mod commands;
+mod context;
+mod embedded_hub;
+mod error;
+mod output;
+mod progress;
+mod student;
+mod transfer;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::context::Context;
+use crate::error::{CliError, Kind};
+use crate::output::Output;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.format());
+    start_log(cli.global.verbose);
+    match run(cli, output) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if error.kind != Kind::OutputClosed {
+                output.error(&error);
+            }
+            error.exit_code()
+        }
+    }
+}
+
+fn run(cli: Cli, output: Output) -> Result<(), CliError> {
+    if let Command::Completions(args) = &cli.command {
+        return commands::completions::run(args, output);
+    }
+    let context = Context::new(cli.global, output)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::new(Kind::Internal, "cannot start the async runtime").because(error))?;
+    let result = runtime.block_on(commands::run(cli.command, &context));
+    // Work that was left behind on purpose, such as an import after Ctrl-C, must not hold the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// Log lines go to standard error, and only when asked for.
+fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter =
+        tracing_subscriber::EnvFilter::new(format!("{level},hyper=info,h2=info,rustls=info,sqlx=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
