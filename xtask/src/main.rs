@@ -1,0 +1,61 @@
+//! The project's tasks: `cargo xtask <task>`.
+//!
+//! `demo` runs the main job on an embedded Hub, `test` runs every check there is, `tidy` checks who imports
+//! whom, `bench` prints measured figures, `deny` checks licences and sources, `conformance` runs the official
+//! clients against the embedded Hub.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task runner talks to a terminal"
+)]
+
+mod bench;
+mod conformance;
+mod demo;
+mod deny;
+mod process;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask <task>
+
+Tasks:
+  demo [-- PATH...]  build bashgym and run the main job on an embedded Hub, on the project's own
+                     sample sessions or on yours
+  test [--fast]      everything: format, lints, tidy, Rust tests, documentation, licences, conformance
+                     (--fast leaves out licences and conformance)
+  conformance        the official Python client against `bashgym hub serve`
+  tidy               who may import whom, and the project's house rules
+  deny               licences, bans and sources of every dependency (cargo-deny)
+  bench [cli|transfer|all] [--profile NAME]
+                     measured figures beside their limits
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let task = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let result = match task.as_str() {
+        "demo" => demo::run(&rest),
+        "test" => test::run(&rest),
+        "conformance" => conformance::run().map(|tally| println!("{tally}")),
+        "tidy" => tidy::run(),
+        "deny" => deny::run(),
+        "bench" => bench::run(&rest),
+        "" | "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        other => Err(anyhow::anyhow!("there is no task `{other}`\n\n{USAGE}")),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
