@@ -34,12 +34,12 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
             .busy_timeout(BUSY_TIMEOUT);
+        let turn = take_turn(path).await?;
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .connect_with(options)
             .await
             .map_err(|error| backend(format!("open {}", path.display()), error))?;
-        let turn = take_turn(path).await?;
         migrations()
             .run(&pool)
             .await
@@ -54,8 +54,8 @@ impl SqliteStore {
     }
 }
 
-/// Waits until no other process brings the file to today's form: SQLite has no lock for that, and two that begin
-/// on a new file at once would both make its tables.
+/// Waits until no other process brings the file to today's form. SQLite has no lock for that: of two that begin on
+/// a new file at once, both would make its tables, and one would be refused the switch to WAL without waiting.
 async fn take_turn(path: &Path) -> Result<File, StoreError> {
     let lock = path.with_extension("lock");
     let name = lock.display().to_string();

@@ -74,7 +74,7 @@ async fn file_that_is_no_database_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_that_open_a_new_file_at_once_all_get_it() {
-    for _ in 0..10 {
+    for _ in 0..40 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bashgym.db");
         let opened = (0..6).map(|_| {
