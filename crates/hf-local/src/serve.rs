@@ -145,6 +145,7 @@ impl LocalHub {
             }
         }
         self.hub.db.close().await;
+        self.hub.dirs.release();
     }
 }
 

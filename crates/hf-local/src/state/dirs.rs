@@ -11,7 +11,7 @@ use crate::error::LocalHubError;
 pub(crate) struct Dirs {
     root: PathBuf,
     // The lock is the system's: it ends with the process, however that ends.
-    _lock: File,
+    lock: File,
 }
 
 impl Dirs {
@@ -31,7 +31,7 @@ impl Dirs {
             Err(TryLockError::WouldBlock) => return Err(LocalHubError::DataDirInUse { path: root }),
             Err(TryLockError::Error(source)) => return Err(LocalHubError::io("lock", path)(source)),
         }
-        let dirs = Self { root, _lock: lock };
+        let dirs = Self { root, lock };
         // What an earlier process was receiving when it ended can't be finished.
         let temp = dirs.temp();
         if temp.exists() {
@@ -41,6 +41,14 @@ impl Dirs {
             files::create_dirs(&dir).map_err(LocalHubError::io("make", &dir))?;
         }
         Ok(dirs)
+    }
+
+    /// Gives the folder free for the next Hub, now and not when the last copy of the lock is closed: a process that
+    /// is just being started holds one until it runs its program.
+    pub(crate) fn release(&self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the lock of the data folder stays until this process ends");
+        }
     }
 
     /// The data folder itself.
@@ -67,5 +75,22 @@ impl Dirs {
     pub(crate) fn sharded(base: &Path, digest: &str) -> PathBuf {
         let at = |range| digest.get(range).unwrap_or("__");
         base.join(at(0..2)).join(at(2..4)).join(digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Dirs;
+
+    #[test]
+    fn a_released_folder_is_free_though_a_copy_of_its_lock_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Dirs::open(folder.path()).unwrap();
+        let copy = first.lock.try_clone().unwrap();
+        assert!(Dirs::open(folder.path()).is_err());
+        first.release();
+        drop(first);
+        assert!(Dirs::open(folder.path()).is_ok());
+        drop(copy);
     }
 }
