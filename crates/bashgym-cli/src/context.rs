@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bashgym_core::run::Target;
 use bashgym_store::SqliteStore;
 use hf_core::{
-    Clock, Endpoint, HfClient, HuggingFaceSettings, Namespace, SettingsInput, SettingsOverrides, Source,
-    SystemClock, Token,
+    Clock, HfClient, HuggingFaceSettings, Namespace, SettingsInput, SettingsOverrides, Source, SystemClock,
+    Token,
 };
 
 use crate::cli::Global;
@@ -156,10 +156,7 @@ impl Context {
             .first()
             .map(|account| account.name.clone())
             .unwrap_or_default();
-        let client = HfClient::builder()
-            .endpoint(Endpoint::parse(&running.ready.endpoint)?)
-            .token(running.token()?)
-            .build()?;
+        let client = running.client()?;
         Ok(Connection {
             client,
             namespace: account.parse()?,

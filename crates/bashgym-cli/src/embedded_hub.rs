@@ -1,19 +1,20 @@
 //! The embedded Hub as a process of its own, so that jobs go on when the command that started them ends.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hf_core::{HfClient, RetryPolicy, Token};
+use hf_core::{HfClient, HfClientBuilder, RetryPolicy, Token};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Kind, io_error};
+use crate::files::write_whole;
 
 /// How long a Hub may take to end after it was asked to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,7 +43,18 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn token(&self) -> Result<Token, CliError> {
+    /// A client of this Hub, as its first account.
+    pub(crate) fn client(&self) -> Result<HfClient, CliError> {
+        Ok(self.client_builder()?.build()?)
+    }
+
+    fn client_builder(&self) -> Result<HfClientBuilder, CliError> {
+        Ok(HfClient::builder()
+            .endpoint(self.ready.endpoint.parse()?)
+            .token(self.token()?))
+    }
+
+    fn token(&self) -> Result<Token, CliError> {
         let account = self
             .ready
             .accounts
@@ -91,14 +103,11 @@ impl EmbeddedHub {
         let Ok(running) = serde_json::from_str::<Running>(&text) else {
             return Ok(None);
         };
-        let client = HfClient::builder()
-            .endpoint(running.ready.endpoint.parse()?)
-            .token(running.token()?)
-            .retry(RetryPolicy {
-                max_attempts: 1,
-                ..RetryPolicy::default()
-            })
-            .build()?;
+        let once = RetryPolicy {
+            max_attempts: 1,
+            ..RetryPolicy::default()
+        };
+        let client = running.client_builder()?.retry(once).build()?;
         Ok(client.whoami().await.is_ok().then_some(running))
     }
 
@@ -167,23 +176,12 @@ impl EmbeddedHub {
         Ok(running)
     }
 
-    /// Writes the record whole or not at all; it holds tokens, so only this user may read it.
+    /// Keeps the record; it holds tokens.
     fn remember(&self, running: &Running) -> Result<(), CliError> {
-        let path = self.record_file();
-        let half = self.home.join("hub.json.new");
-        let write = || -> std::io::Result<()> {
-            let mut file = OpenOptions::new()
-                .create(true)
-                .truncate(true)
-                .write(true)
-                .mode(0o600)
-                .open(&half)?;
-            serde_json::to_writer(&mut file, running)?;
-            file.write_all(b"\n")?;
-            file.sync_all()?;
-            std::fs::rename(&half, &path)
-        };
-        write().map_err(|error| io_error("write", &path, error))
+        let text = serde_json::to_vec(running).map_err(|error| {
+            CliError::new(Kind::Internal, "the record of the Hub is no JSON").because(error)
+        })?;
+        write_whole(&self.record_file(), &text)
     }
 
     /// Asks the Hub to end and waits until it has; false if none was running.

@@ -8,6 +8,7 @@ mod commands;
 mod context;
 mod embedded_hub;
 mod error;
+mod files;
 mod output;
 mod progress;
 mod student;

@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::commands::run::inputs;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
+use crate::files::write_whole;
 use crate::output::{Output, bytes, plain, table};
 use crate::progress::one_line;
 
@@ -206,7 +207,6 @@ fn report(
 /// Keeps the list of what was imported last, whole or not at all.
 fn remember(sessions: &[SessionSummary], context: &Context) -> Result<(), CliError> {
     let path = context.home()?.join("sessions.json");
-    let half = path.with_extension("json.new");
     let mut known = remembered(context)?;
     known.retain(|old| {
         !sessions
@@ -216,9 +216,7 @@ fn remember(sessions: &[SessionSummary], context: &Context) -> Result<(), CliErr
     known.extend_from_slice(sessions);
     let text = serde_json::to_vec(&known)
         .map_err(|error| CliError::new(Kind::Internal, "the list of sessions is no JSON").because(error))?;
-    std::fs::write(&half, text)
-        .and_then(|()| std::fs::rename(&half, &path))
-        .map_err(|error| io_error("write", &path, error))
+    write_whole(&path, &text)
 }
 
 fn remembered(context: &Context) -> Result<Vec<SessionSummary>, CliError> {

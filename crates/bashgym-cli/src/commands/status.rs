@@ -19,10 +19,7 @@ pub(crate) async fn run(_: StatusArgs, context: &Context) -> Result<(), CliError
     let (endpoint, account) = if embedded {
         match &hub {
             Some(running) => {
-                let client = HfClient::builder()
-                    .endpoint(running.ready.endpoint.parse()?)
-                    .token(running.token()?)
-                    .build()?;
+                let client = running.client()?;
                 (Some(running.ready.endpoint.clone()), account(&client).await)
             }
             None => (
