@@ -211,6 +211,24 @@ impl RepoId {
         Self::parse(&format!("{namespace}/{name}"))
     }
 
+    /// Reads a name that may lack its namespace: `x` in `ada` is `ada/x`, `b/x` stays what it is.
+    ///
+    /// ```
+    /// let ada = hf_core::Namespace::parse("ada").unwrap();
+    /// assert_eq!(hf_core::RepoId::within(&ada, "x").unwrap().as_str(), "ada/x");
+    /// assert_eq!(hf_core::RepoId::within(&ada, "lab/x").unwrap().as_str(), "lab/x");
+    /// ```
+    ///
+    /// # Errors
+    /// [`HfError::InvalidArgument`] naming the rule it breaks.
+    pub fn within(namespace: &Namespace, name: &str) -> Result<Self, HfError> {
+        if name.contains('/') {
+            Self::parse(name)
+        } else {
+            Self::new(namespace, name)
+        }
+    }
+
     /// The part before the slash.
     pub fn namespace(&self) -> Option<&str> {
         self.0.split_once('/').map(|(namespace, _)| namespace)

@@ -22,8 +22,15 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeExample;
 
+// The examples name this crate as its users do, and are run by the unit tests too.
+#[cfg(test)]
+extern crate self as hf_core;
+#[cfg(test)]
+mod example_tests;
+
 mod account;
 mod auth;
+mod capability;
 mod client;
 mod clock;
 mod encode;
@@ -31,19 +38,25 @@ mod endpoint;
 mod error;
 mod ids;
 mod page;
+mod rate;
 mod retry;
 mod settings;
 mod sse;
 mod transport;
+mod wallet;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use account::{
-    AccessToken, AccountAuth, FineGrained, OrgMembership, Permission, Plan, ResourceGroup, ScopeEntity,
-    TokenRole, WhoAmI,
+    Access, AccessToken, Account, AccountAuth, AccountCache, Doubt, FineGrained, OrgMembership, Permission,
+    Plan, ResourceGroup, ScopeEntity, StoredAccount, TokenRole, TokenStore, WhoAmI,
 };
 pub use auth::{SecretValue, Token};
+pub use capability::{
+    Availability, Capability, Facts, Feature, MissingScope, Refusal, RefusalKind, Refusals, SignIn, Standing,
+    capabilities, missing_scopes, smallest_scopes, token_page,
+};
 pub use client::{
     HfClient, HfClientBuilder, HfResponse, MAX_BODY_BYTES, Redirects, RequestBody, RequestSpec,
 };
@@ -53,12 +66,19 @@ pub use endpoint::{DEFAULT_ENDPOINT, Endpoint};
 pub use error::{HfError, HfErrorKind, HttpContext, Quota, Resource, scrub_secrets};
 pub use ids::{JobId, Namespace, RepoId, RepoType, Revision};
 pub use page::{Link, next_link, parse_links};
-pub use retry::{Backoff, RateLimit, RetryPolicy, parse_rate_limit, server_wait};
+pub use rate::{RateClass, RateLimiter, RatePermit, RateState, WHOAMI_QUOTA, WHOAMI_WINDOW};
+pub use retry::{
+    Backoff, RateLimit, RatePolicy, RetryPolicy, parse_rate_limit, parse_rate_policy, server_wait,
+};
 pub use settings::{HuggingFaceSettings, SettingsInput, SettingsOverrides, SettingsSources, Source};
 pub use sse::{SseError, SseEvent, SseItem, SseLimits, SseParser};
 pub use transport::{
     ByteStream, HttpBody, HttpRequest, HttpResponse, HttpTransport, ReqwestTransport, TransportError,
     TransportKind,
+};
+pub use wallet::{
+    BILLING_PAGE, Balance, InferenceCredit, JobsUse, Part, PlanCredit, ServiceSpend, Spend, StorageUse,
+    Wallet, WalletOwner, ZeroGpuQuota,
 };
 
 /// A result whose error is [`HfError`].

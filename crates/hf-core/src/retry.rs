@@ -135,6 +135,46 @@ fn parse_rate_item(item: &str) -> Option<RateLimit> {
     })
 }
 
+/// One rule of the Hub's `RateLimit-Policy` header.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RatePolicy {
+    /// The bucket: `api`, `pages` or `resolvers`.
+    pub bucket: String,
+    /// Requests in a window.
+    pub quota: u64,
+    /// The length of a window.
+    pub window: Duration,
+}
+
+/// Reads a `RateLimit-Policy` header: `"fixed window";"api";q=1000;w=300`, several separated by commas.
+///
+/// The bucket is the last quoted word before the numbers. Items without `q` and `w` are left out.
+///
+/// ```
+/// let policies = hf_core::parse_rate_policy(r#""fixed window";"api";q=1000;w=300"#);
+/// assert_eq!((policies[0].bucket.as_str(), policies[0].quota), ("api", 1000));
+/// ```
+pub fn parse_rate_policy(header: &str) -> Vec<RatePolicy> {
+    split_outside_quotes(header, ',')
+        .filter_map(|item| {
+            let (mut bucket, mut quota, mut window) = (None, None, None);
+            for part in split_outside_quotes(item, ';').map(str::trim) {
+                match part.split_once('=') {
+                    Some(("q", value)) => quota = value.trim().parse().ok(),
+                    Some(("w", value)) => window = value.trim().parse().ok(),
+                    None if quota.is_none() && window.is_none() => bucket = Some(part.trim_matches('"')),
+                    _ => {}
+                }
+            }
+            Some(RatePolicy {
+                bucket: bucket?.to_owned(),
+                quota: quota?,
+                window: Duration::from_secs(window?),
+            })
+        })
+        .collect()
+}
+
 /// Splits at a separator that does not stand between quotes.
 pub(crate) fn split_outside_quotes(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut quoted = false;
@@ -231,7 +271,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_rate_limit_header_is_survived(text in "\\PC{0,80}") {
-            let _ = parse_rate_limit(&text);
+            let _ = (parse_rate_limit(&text), parse_rate_policy(&text));
         }
 
         #[test]

@@ -46,6 +46,8 @@ pub struct HuggingFaceSettings {
     pub hf_home: Option<PathBuf>,
     /// No network, except toward loopback.
     pub offline: bool,
+    /// The official token file, whether or not it is there; none when no home folder is known.
+    pub token_path: Option<PathBuf>,
     sources: SettingsSources,
 }
 
@@ -311,6 +313,10 @@ impl HuggingFaceSettings {
         };
         sources.insert("offline", source);
 
+        let token_path = match lookup.find(&["HF_TOKEN_PATH"]) {
+            Some((text, _)) => Some(lookup.path(&text)),
+            None => hf_home.as_ref().map(|home| home.join("token")),
+        };
         let implicit_allowed = !lookup
             .is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN")
             .is_some_and(|(on, _)| on);
@@ -320,7 +326,7 @@ impl HuggingFaceSettings {
                 None
             }
             Some(text) => Some(at(&sources, "token", Token::parse(&text))?),
-            None if implicit_allowed => match read_token_file(&lookup, hf_home.as_deref())? {
+            None if implicit_allowed => match read_token_file(token_path.as_deref())? {
                 Some((text, path)) => {
                     sources.insert("token", Source::TokenFile { path });
                     Some(at(&sources, "token", Token::parse(&text))?)
@@ -338,6 +344,7 @@ impl HuggingFaceSettings {
             storage_repo,
             hf_home,
             offline,
+            token_path,
             sources: SettingsSources(sources),
         };
         settings.check_token_goes_where_meant()?;
@@ -399,16 +406,12 @@ fn resolve_home(flag: Option<PathBuf>, lookup: &Lookup) -> (Option<PathBuf>, Sou
     (cache.map(|cache| cache.join("huggingface")), Source::Default)
 }
 
-fn read_token_file(lookup: &Lookup, hf_home: Option<&Path>) -> Result<Option<(String, PathBuf)>, HfError> {
-    let path = match lookup.find(&["HF_TOKEN_PATH"]) {
-        Some((text, _)) => lookup.path(&text),
-        None => match hf_home {
-            Some(home) => home.join("token"),
-            None => return Ok(None),
-        },
+fn read_token_file(path: Option<&Path>) -> Result<Option<(String, PathBuf)>, HfError> {
+    let Some(path) = path else {
+        return Ok(None);
     };
-    match fs::read_to_string(&path) {
-        Ok(text) => Ok(non_blank(&text).map(|text| (text, path))),
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(non_blank(&text).map(|text| (text, path.to_owned()))),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
         Err(error) => Err(HfError::invalid(format!(
             "the token file {} can not be read: {error}; fix it, or set HF_TOKEN",

@@ -8,9 +8,11 @@ use tokio::sync::Mutex;
 
 use super::{HfClient, Inner};
 use crate::auth::Token;
+use crate::capability::Refusals;
 use crate::clock::{Clock, SystemClock};
 use crate::endpoint::Endpoint;
 use crate::error::HfError;
+use crate::rate::RateLimiter;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::transport::{HttpTransport, ReqwestTransport};
 
@@ -28,6 +30,8 @@ pub struct HfClientBuilder {
     retry: RetryPolicy,
     idle_timeout: Option<Duration>,
     offline: bool,
+    rate_limiter: Option<Arc<RateLimiter>>,
+    refusals: Option<Arc<Refusals>>,
 }
 
 impl HfClientBuilder {
@@ -80,6 +84,20 @@ impl HfClientBuilder {
         self
     }
 
+    /// Shares a rate limiter with other clients of the same account; the default is one of this client's own.
+    #[must_use]
+    pub fn rate_limiter(mut self, limiter: Arc<RateLimiter>) -> Self {
+        self.rate_limiter = Some(limiter);
+        self
+    }
+
+    /// Sets where refusals of the Hub are remembered; the default is a memory of this client's own.
+    #[must_use]
+    pub fn refusals(mut self, refusals: Arc<Refusals>) -> Self {
+        self.refusals = Some(refusals);
+        self
+    }
+
     /// Forbids the network, except toward loopback.
     #[must_use]
     pub fn offline(mut self, offline: bool) -> Self {
@@ -104,7 +122,12 @@ impl HfClientBuilder {
             HfError::invalid(format!("the user agent {user_agent:?} can not stand in a header"))
         })?;
         let auth_header = self.token.as_ref().map(Token::header).transpose()?;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let inner = Inner {
+            rates: self
+                .rate_limiter
+                .unwrap_or_else(|| Arc::new(RateLimiter::new(Arc::clone(&clock), self.retry.deadline))),
+            refusals: self.refusals.unwrap_or_default(),
             endpoint: self.endpoint,
             token: self.token,
             auth_header,
@@ -112,7 +135,7 @@ impl HfClientBuilder {
             transport: self
                 .transport
                 .unwrap_or_else(|| Arc::new(ReqwestTransport::new())),
-            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::new())),
+            clock,
             backoff: Backoff::new(&self.retry),
             retry: self.retry,
             idle_timeout: self.idle_timeout.unwrap_or(IDLE_TIMEOUT),

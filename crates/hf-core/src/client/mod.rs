@@ -1,11 +1,14 @@
 //! The client: auth header, redirects, retry, status check and decoding happen here, once.
 
+#[cfg(test)]
+mod acceptance;
 mod builder;
 mod events;
 mod redirect;
 mod request;
 mod response;
 mod send;
+mod service;
 #[cfg(test)]
 mod tests;
 
@@ -28,14 +31,19 @@ pub use self::response::{HfResponse, MAX_BODY_BYTES};
 use self::send::{Failure, Head};
 use crate::account::WhoAmI;
 use crate::auth::Token;
+use crate::capability::Refusals;
 use crate::clock::Clock;
 use crate::endpoint::{DEFAULT_ENDPOINT, Endpoint};
 use crate::error::{self, HfError};
 use crate::page::next_link;
+use crate::rate::RateLimiter;
 use crate::retry::{Backoff, RetryPolicy};
 use crate::settings::HuggingFaceSettings;
 use crate::sse::SseEvent;
 use crate::transport::HttpTransport;
+
+/// Where the Hub tells who asks.
+pub(crate) const WHOAMI: &str = "/api/whoami-v2";
 
 /// A client of one Hub. Cloning is cheap and shares everything.
 #[derive(Clone)]
@@ -54,6 +62,8 @@ struct Inner {
     backoff: Backoff,
     idle_timeout: Duration,
     offline: bool,
+    rates: Arc<RateLimiter>,
+    refusals: Arc<Refusals>,
     whoami: Mutex<Option<Arc<WhoAmI>>>,
 }
 
@@ -108,6 +118,16 @@ impl HfClient {
     /// Whether the network is forbidden.
     pub fn is_offline(&self) -> bool {
         self.inner.offline
+    }
+
+    /// What is known of the Hub's rate limits; shared by all clones.
+    pub fn rate_limiter(&self) -> &Arc<RateLimiter> {
+        &self.inner.rates
+    }
+
+    /// What the Hub refused lately; shared by all clones.
+    pub fn refusals(&self) -> &Arc<Refusals> {
+        &self.inner.refusals
     }
 
     /// Draws a jittered wait after the failure number `failures` (1 for the first), by this client's retry policy.
@@ -315,25 +335,30 @@ impl HfClient {
 
     /// Who the token belongs to.
     ///
-    /// Asked once for this client and its clones; a failure is not kept. Concurrent callers share one request.
+    /// Asked once for this client and its clones; a failure is not kept. Concurrent callers share one request. What runs
+    /// for long asks an [`AccountCache`](crate::AccountCache) instead.
     ///
     /// # Errors
     /// [`HfError::Auth`] without a token or with one the Hub does not know.
     pub async fn whoami(&self) -> Result<Arc<WhoAmI>, HfError> {
-        if self.inner.token.is_none() {
-            let message = "no token is set".to_owned();
-            return Err(HfError::Auth {
-                message,
-                context: None,
-            });
-        }
         let mut known = self.inner.whoami.lock().await;
         if let Some(me) = &*known {
             return Ok(me.clone());
         }
-        let me: Arc<WhoAmI> = Arc::new(self.get_json("/api/whoami-v2", &[]).await?);
+        let me = Arc::new(self.ask_whoami(RequestSpec::get(WHOAMI)).await?);
         *known = Some(me.clone());
         Ok(me)
+    }
+
+    /// Asks `GET /api/whoami-v2`, whatever is known already.
+    pub(crate) async fn ask_whoami(&self, spec: RequestSpec) -> Result<WhoAmI, HfError> {
+        if self.inner.token.is_none() {
+            return Err(HfError::Auth {
+                message: "no token is set".to_owned(),
+                context: None,
+            });
+        }
+        self.request_json(spec).await
     }
 
     fn decode<T: DeserializeOwned>(&self, spec: &RequestSpec, bytes: &[u8]) -> Result<T, HfError> {

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::stream::StreamExt;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tracing::{debug, warn};
 use url::Url;
 
@@ -14,6 +14,7 @@ use super::{HfClient, HfResponse, Inner, Redirects, RequestBody, RequestSpec};
 use crate::encode::encode_query;
 use crate::endpoint::is_loopback;
 use crate::error::{self, HfError};
+use crate::rate::RateClass;
 use crate::retry::{is_retryable_status, server_wait};
 use crate::transport::{ByteStream, HttpRequest, TransportError, TransportKind};
 
@@ -43,7 +44,11 @@ impl HfClient {
                 Err(failure) => failure,
             };
             failures += 1;
-            if failures >= retry.max_attempts || !spec.may_retry() || !error.is_transient() {
+            // A 413 that names a time is about now, not about the request.
+            let waits_for_room =
+                error.status() == Some(StatusCode::PAYLOAD_TOO_LARGE) && asked_wait.is_some();
+            let may_pass = error.is_transient() || waits_for_room;
+            if failures >= retry.max_attempts || !spec.may_retry() || !may_pass {
                 return Err(error);
             }
             // `Retry-After: 0` is no leave to hammer.
@@ -99,11 +104,19 @@ impl HfClient {
                 body: body.start(),
                 idle_timeout: Some(spec.idle_timeout.unwrap_or(self.inner.idle_timeout)),
             };
+            let class = RateClass::of(&url).filter(|_| endpoint.same_origin(&url));
+            let permit = match class {
+                Some(class) => Some(self.inner.rates.acquire(class).await?),
+                None => None,
+            };
             let response = transport
                 .send(request)
                 .await
                 .map_err(|error| HfError::from_transport(&method, &url, error))?;
             let (status, headers) = (response.status, response.headers);
+            if let Some(permit) = permit {
+                permit.observe(&headers);
+            }
             debug!(%method, url = error::redact_url(&url), status = status.as_u16(), "answer");
             warn_of(&headers);
             if let Some(next) = redirect_target(status, &headers, &url, spec.redirects)? {
@@ -135,10 +148,18 @@ impl HfClient {
                 let text = error_body(response.body).await;
                 let token = self.inner.token.as_ref();
                 let error = error::from_response(&method, &url, status, &headers, &text, token);
-                let asked_wait = is_retryable_status(status)
-                    .then(|| server_wait(&headers))
-                    .flatten();
+                if trusted {
+                    self.inner
+                        .refusals
+                        .note(&method, &url, &error, self.inner.clock.now());
+                }
+                let names_a_time = is_retryable_status(status)
+                    || (status == StatusCode::PAYLOAD_TOO_LARGE && headers.contains_key(RETRY_AFTER));
+                let asked_wait = names_a_time.then(|| server_wait(&headers)).flatten();
                 return Err(Failure { error, asked_wait });
+            }
+            if trusted && status.is_success() {
+                self.inner.refusals.clear(&method, &url);
             }
             return Ok(HfResponse {
                 method,

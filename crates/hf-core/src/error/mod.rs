@@ -1,5 +1,6 @@
 //! One error for all Hugging Face crates, and the one place that turns an answer into it.
 
+mod job_end;
 mod reply;
 mod scrub;
 #[cfg(test)]
@@ -38,28 +39,34 @@ pub enum HfError {
         context: Box<HttpContext>,
     },
     /// Only a PRO account may do this.
-    #[error("{feature} needs a PRO account: {context}")]
+    #[error("{feature} needs a PRO account: {message}")]
     ProRequired {
         /// What was asked for.
         feature: String,
-        /// The answer.
-        context: Box<HttpContext>,
+        /// What the Hub said.
+        message: String,
+        /// The answer, unless a job's end told it.
+        context: Option<Box<HttpContext>>,
     },
     /// Credit or quota is used up.
-    #[error("{resource} used up: {context}")]
+    #[error("{resource} used up: {message}")]
     QuotaExceeded {
         /// What ran out.
         resource: Quota,
-        /// The answer.
-        context: Box<HttpContext>,
+        /// What the Hub said.
+        message: String,
+        /// The answer, unless a job's end told it.
+        context: Option<Box<HttpContext>>,
     },
     /// Too many requests.
-    #[error("too many requests{}: {context}", seconds(*retry_after))]
+    #[error("too many requests{}: {message}", seconds(*retry_after))]
     RateLimited {
-        /// How long the Hub asks to wait, when it says.
+        /// How long to wait, when that is known.
         retry_after: Option<Duration>,
-        /// The answer.
-        context: Box<HttpContext>,
+        /// What the Hub, or the client before asking it, said.
+        message: String,
+        /// The answer, unless the client held the request back by itself.
+        context: Option<Box<HttpContext>>,
     },
     /// It is not there, or hidden from this account.
     #[error("{resource} not found: {}", context_or(context.as_deref(), name.as_deref()))]
@@ -248,6 +255,8 @@ pub enum Quota {
     Credit,
     /// The credit for Inference Providers that comes with each month.
     MonthlyCredit,
+    /// What a resource group of an organisation may spend.
+    ResourceGroup,
 }
 
 impl fmt::Display for Quota {
@@ -255,6 +264,7 @@ impl fmt::Display for Quota {
         f.write_str(match self {
             Self::Credit => "credit",
             Self::MonthlyCredit => "monthly inference credit",
+            Self::ResourceGroup => "limit of the resource group",
         })
     }
 }
@@ -381,11 +391,11 @@ impl HfError {
         match self {
             Self::Auth { context, .. }
             | Self::NotFound { context, .. }
-            | Self::InvalidArgument { context, .. } => context.as_deref(),
-            Self::Forbidden { context }
+            | Self::InvalidArgument { context, .. }
             | Self::ProRequired { context, .. }
             | Self::QuotaExceeded { context, .. }
-            | Self::RateLimited { context, .. }
+            | Self::RateLimited { context, .. } => context.as_deref(),
+            Self::Forbidden { context }
             | Self::Conflict { context }
             | Self::PreconditionFailed { context }
             | Self::Http { context } => Some(context),
@@ -445,10 +455,21 @@ impl HfError {
                 "ask for access on the repository's page, and wait until its owner has granted it".to_owned()
             }
             Self::Forbidden { .. } => {
-                "use a token whose role or permissions cover this namespace: https://huggingface.co/settings/tokens"
-                    .to_owned()
+                let missing = self.missing_permissions();
+                if missing.is_empty() {
+                    "use a token whose role or permissions cover this namespace: https://huggingface.co/settings/tokens"
+                        .to_owned()
+                } else {
+                    format!(
+                        "give the token {}: https://huggingface.co/settings/tokens",
+                        missing.join(", ")
+                    )
+                }
             }
             Self::ProRequired { .. } => "see https://huggingface.co/pro".to_owned(),
+            Self::QuotaExceeded { resource: Quota::ResourceGroup, .. } => {
+                "ask an administrator of the organisation to raise the limit of the resource group".to_owned()
+            }
             Self::QuotaExceeded { .. } => "add credit at https://huggingface.co/settings/billing".to_owned(),
             Self::RateLimited { retry_after: Some(wait), .. } => format!("try again in {} s", wait.as_secs()),
             Self::RateLimited { .. } => "wait a few minutes, then try again".to_owned(),

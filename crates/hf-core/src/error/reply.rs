@@ -69,6 +69,11 @@ fn classify(context: Box<HttpContext>, url: &Url, headers: &HeaderMap) -> HfErro
         message: context.to_string(),
         context: Some(context),
     };
+    let quota = |resource, context: Box<HttpContext>| HfError::QuotaExceeded {
+        resource,
+        message: context.to_string(),
+        context: Some(context),
+    };
     match (context.error_code.as_deref(), context.status.as_u16()) {
         (Some("RevisionNotFound"), _) => not_found(Resource::Revision, context),
         (Some("EntryNotFound"), _) => not_found(Resource::Entry, context),
@@ -80,17 +85,12 @@ fn classify(context: Box<HttpContext>, url: &Url, headers: &HeaderMap) -> HfErro
         }
         (Some("RepoNotFound"), _) => not_found(Resource::Repository, context),
         (_, 401) => auth(context),
-        (_, 402) if lower.contains("credit balance is insufficient") => HfError::QuotaExceeded {
-            resource: Quota::Credit,
-            context,
-        },
-        (_, 402) if lower.contains("monthly included credits") => HfError::QuotaExceeded {
-            resource: Quota::MonthlyCredit,
-            context,
-        },
+        (_, 402) if lower.contains("credit balance is insufficient") => quota(Quota::Credit, context),
+        (_, 402) if lower.contains("monthly included credits") => quota(Quota::MonthlyCredit, context),
         (_, 402) if message.contains("/pro") && lower.contains("space") => HfError::ProRequired {
             feature: "a Gradio or Docker Space".to_owned(),
-            context,
+            message: context.to_string(),
+            context: Some(context),
         },
         (_, 403) => HfError::Forbidden { context },
         (_, 404 | 410) => not_found(resource_of(url), context),
@@ -102,7 +102,8 @@ fn classify(context: Box<HttpContext>, url: &Url, headers: &HeaderMap) -> HfErro
         },
         (_, 429) => HfError::RateLimited {
             retry_after: server_wait(headers),
-            context,
+            message: context.to_string(),
+            context: Some(context),
         },
         _ => HfError::Http { context },
     }

@@ -311,3 +311,77 @@ fn hints_say_what_to_do_next() {
     assert!(hint(reply("/api/x", 501, &[], "")).contains("route"));
     assert!(hint(HfError::invalid("x")).is_empty());
 }
+
+#[test]
+fn the_end_of_a_job_gets_its_meaning() {
+    let end = |stage: &str, message: Option<&str>, reason: Option<&str>| {
+        let error = HfError::from_job_end("66aa", stage, message, reason);
+        assert!(error.to_string().contains("66aa"), "{error}");
+        assert!(error.context().is_none() && !error.is_transient() && error.hint().is_some());
+        error
+    };
+    for (reason, resource) in [
+        ("NO_CREDITS", Quota::Credit),
+        ("RESOURCE_GROUP_LIMIT", Quota::ResourceGroup),
+    ] {
+        let error = end("CANCELED", None, Some(reason));
+        assert!(
+            matches!(&error, HfError::QuotaExceeded { resource: found, .. } if *found == resource),
+            "{error}"
+        );
+    }
+    let error = end("CANCELED", Some("stopped"), Some("NO_SUBSCRIPTION"));
+    assert_eq!(error.kind(), HfErrorKind::ProRequired);
+    assert!(
+        error.to_string().ends_with("(NO_SUBSCRIPTION): stopped"),
+        "{error}"
+    );
+    let error = end("ERROR", Some("exit code 1"), None);
+    assert_eq!(error.kind(), HfErrorKind::JobFailed);
+    assert_eq!(error.to_string(), "job 66aa ended as ERROR: exit code 1");
+    let error = end("CANCELED", None, Some("SOMETHING_NEW"));
+    assert_eq!(error.to_string(), "job 66aa ended as CANCELED: SOMETHING_NEW");
+    let leak = end("ERROR", Some("token hf_AbCdEfGhIjKlMnOpQrStUvWxYz012345"), None);
+    assert!(!format!("{leak} {leak:?}").contains("AbCdEf"));
+}
+
+#[test]
+fn a_refusal_names_the_permissions_it_lacks() {
+    for (status, body, expected) in [
+        (
+            403,
+            r#"{"error":"You can not do this on namespace ada, missing permissions: job.write."}"#,
+            vec!["job.write"],
+        ),
+        (
+            403,
+            r#"{"error":"missing permissions: repo.content.read, repo.write."}"#,
+            vec!["repo.content.read", "repo.write"],
+        ),
+        (
+            403,
+            r#"{"error":"This authentication method does not have sufficient permissions to call Inference Providers on behalf of user ada"}"#,
+            vec!["inference.serverless.write"],
+        ),
+        (403, r#"{"error":"no"}"#, vec![]),
+        (404, r#"{"error":"missing permissions: job.write."}"#, vec![]),
+    ] {
+        let error = reply("/api/jobs/ada", status, &[], body);
+        assert_eq!(error.missing_permissions(), expected, "{body}");
+        if let Some(first) = expected.first() {
+            assert!(error.hint().unwrap().contains(first));
+        }
+    }
+}
+
+#[test]
+fn both_shapes_of_an_inference_error_are_read() {
+    let body = r#"{"error":{"message":"The requested model 'x/y' is not supported by any provider you have enabled.","type":"invalid_request_error","param":"model","code":"model_not_supported"}}"#;
+    let error = reply("/v1/chat/completions", 400, &[], body);
+    assert_eq!(error.kind(), HfErrorKind::InvalidArgument);
+    assert!(message(&error).starts_with("The requested model 'x/y'"));
+    assert_eq!(
+        error.context().unwrap().error_code.as_deref(),
+        Some("model_not_supported")
+    );
+}
