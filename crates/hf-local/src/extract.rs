@@ -26,7 +26,7 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, hub: &AppState) -> HubResult<Self> {
         match token(&parts.headers) {
             None => Ok(Self { account: None }),
-            Some(token) => match hub.accounts.by_token(&token) {
+            Some(token) => match hub.accounts.by_live_token(&token, hub.clock.now()) {
                 Some(account) => Ok(Self {
                     account: Some(Arc::clone(account)),
                 }),

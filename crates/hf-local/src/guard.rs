@@ -1,8 +1,5 @@
 //! What happens to every request and reply, whatever the route.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -12,28 +9,18 @@ use http::{HeaderMap, Method};
 use url::Url;
 use uuid::Uuid;
 
-use crate::accounts::Plan;
-use crate::extract::token;
 use crate::reply::{ErrorText, HubError};
 use crate::state::{AppState, Hub};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const X_AMZN_TRACE_ID: HeaderName = HeaderName::from_static("x-amzn-trace-id");
-const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-const WINDOW_SECONDS: i64 = 300;
 
 /// Refuses what a browser on another site could have sent, then finishes the reply.
 pub(crate) async fn around(State(hub): State<AppState>, request: Request, next: Next) -> Response {
     let request_id = request_id(&hub, request.headers());
     let web = is_web(request.uri().path());
-    let bucket = if request.uri().path().contains("/resolve/") {
-        Bucket::Resolvers
-    } else {
-        Bucket::Api
-    };
-    let rate = hub.rates.count(&hub, bucket, &request);
-    let mut response = match refuse_foreign(&request) {
+    let counted = hub.rates.count(&hub, &request);
+    let mut response = match refuse_foreign(&request).and(counted.refused) {
         Ok(()) => next.run(request).await,
         Err(error) => error.into_response(),
     };
@@ -48,9 +35,8 @@ pub(crate) async fn around(State(hub): State<AppState>, request: Request, next: 
     }
     let headers = response.headers_mut();
     headers.insert(X_REQUEST_ID, request_id);
-    if let Some((policy, left)) = rate {
-        headers.insert(RATE_LIMIT_POLICY, policy);
-        headers.insert(RATE_LIMIT, left);
+    for (name, value) in counted.headers {
+        headers.insert(name, value);
     }
     response
 }
@@ -119,95 +105,11 @@ fn refuse_foreign(request: &Request) -> Result<(), HubError> {
 
 fn is_loopback_origin(origin: &str) -> bool {
     Url::parse(origin).is_ok_and(|url| match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Domain(name)) => name == "localhost" || name == "datasets-server.localhost",
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         None => false,
     })
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Bucket {
-    Api,
-    Resolvers,
-}
-
-impl Bucket {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Api => "api",
-            Self::Resolvers => "resolvers",
-        }
-    }
-
-    fn quota(self, plan: Option<Plan>) -> u64 {
-        let (api, resolvers) = match plan {
-            None => (500, 3_000),
-            Some(Plan::Free) => (1_000, 5_000),
-            Some(Plan::Pro) => (2_500, 12_000),
-            Some(Plan::Team) => (3_000, 20_000),
-        };
-        match self {
-            Self::Api => api,
-            Self::Resolvers => resolvers,
-        }
-    }
-}
-
-/// Counts requests the way the Hub reports them. Nobody is refused here: a 429 is a fault one asks for.
-///
-/// # Source
-/// Hub documentation, rate limits; `huggingface_hub` 2.4.0 `utils/_http.py`, `parse_ratelimit_headers`.
-#[derive(Debug, Default)]
-pub(crate) struct Rates {
-    used: Mutex<Used>,
-}
-
-#[derive(Debug, Default)]
-struct Used {
-    window: i64,
-    by_caller: HashMap<(String, &'static str), u64>,
-}
-
-impl Rates {
-    fn count(&self, hub: &Hub, bucket: Bucket, request: &Request) -> Option<(HeaderValue, HeaderValue)> {
-        let sent = request.headers().get(http::header::AUTHORIZATION).is_some();
-        let account = if sent {
-            token(request.headers()).and_then(|token| hub.accounts.by_token(&token))
-        } else {
-            None
-        };
-        let quota = bucket.quota(account.map(|account| account.plan));
-        let now = hub.clock.now().as_second();
-        let window = now.div_euclid(WINDOW_SECONDS);
-        let used = {
-            let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-            if used.window != window {
-                *used = Used {
-                    window,
-                    by_caller: HashMap::new(),
-                };
-            }
-            let key = (
-                account.map(|account| account.id.clone()).unwrap_or_default(),
-                bucket.name(),
-            );
-            let count = used.by_caller.entry(key).or_default();
-            *count += 1;
-            *count
-        };
-        let name = bucket.name();
-        // A client that reads `r=0` waits for the next window, so the last request of the quota is never used up.
-        let left = quota.saturating_sub(used).max(1);
-        let reset = (window + 1) * WINDOW_SECONDS - now;
-        Some((
-            HeaderValue::from_str(&format!(
-                "\"fixed window\";\"{name}\";q={quota};w={WINDOW_SECONDS}"
-            ))
-            .ok()?,
-            HeaderValue::from_str(&format!("\"{name}\";r={left};t={reset}")).ok()?,
-        ))
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@
 //! ```
 
 mod accounts;
+mod buckets;
 mod clock;
 mod config;
 mod error;
@@ -34,11 +35,12 @@ mod router;
 mod routes;
 mod serve;
 mod state;
+mod viewer;
 mod wire;
 #[cfg(feature = "xet")]
 pub mod xet;
 
-pub use accounts::{AccountConfig, AccountInfo, OrgConfig, OrgRole, Plan, TokenRole};
+pub use accounts::{AccountConfig, AccountInfo, OrgConfig, OrgRole, Plan, RateLimits, Rates, TokenRole};
 pub use clock::HubClock;
 pub use config::LocalHubConfig;
 pub use error::LocalHubError;

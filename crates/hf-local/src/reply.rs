@@ -54,6 +54,11 @@ impl HubError {
         error
     }
 
+    /// What is said.
+    pub(crate) fn message(&self) -> &str {
+        &self.inner.message
+    }
+
     /// Adds a header to the reply.
     pub(crate) fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {

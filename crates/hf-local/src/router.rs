@@ -8,19 +8,23 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post, put};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::accounts;
 use crate::extract::Caller;
 use crate::reply::HubError;
 use crate::repos::RepoKind;
 use crate::routes::{commit, control, info, lfs, preupload, refs, repos, resolve, tree, whoami};
 use crate::state::{AppState, Hub};
-use crate::{faults, guard, jobs};
+use crate::{buckets, faults, guard, jobs, viewer};
 
 /// Bodies of calls that carry lists: 1,000 files with their samples, 2,000 paths.
 const LIST_BODY_BYTES: usize = 16 << 20;
 
 /// The routes of the Hub origin.
 pub(crate) fn hub(hub: &Arc<Hub>) -> Router {
-    let mut routes = account_routes().merge(control_routes()).merge(all_repos_routes());
+    let mut routes = account_routes()
+        .merge(accounts::router())
+        .merge(control_routes())
+        .merge(all_repos_routes());
     for kind in RepoKind::ALL {
         routes = routes.merge(repo_routes(kind)).merge(file_routes(kind));
         #[cfg(feature = "xet")]
@@ -28,7 +32,10 @@ pub(crate) fn hub(hub: &Arc<Hub>) -> Router {
             routes = routes.merge(xet_routes(kind));
         }
     }
-    routes = routes.merge(jobs::router());
+    routes = routes
+        .merge(jobs::router())
+        .merge(buckets::router())
+        .merge(viewer::router());
     finish(routes, hub).layer(from_fn_with_state(Arc::clone(hub), guard::around))
 }
 
@@ -154,6 +161,10 @@ fn control_routes() -> Router<AppState> {
                 .delete(control::clear_faults),
         )
         .route("/_local/clock", post(control::set_clock))
+        .route(
+            "/_local/rate-limits",
+            get(control::rate_limits).put(control::set_rate_limits),
+        )
 }
 
 fn object_routes() -> Router<AppState> {

@@ -10,13 +10,12 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::{AccountInfo, Accounts};
+use crate::accounts::{AccountInfo, Accounts, Rates};
 use crate::clock::HubClock;
 use crate::config::LocalHubConfig;
 use crate::error::LocalHubError;
 use crate::faults::Faults;
-use crate::guard::Rates;
-use crate::jobs::Jobs;
+use crate::jobs::{Credits, Jobs};
 use crate::large::{LargeObjects, LfsStore};
 use crate::listener::{HubListener, Peer};
 use crate::repos::{Cache, ObjectCache, Seen, Sweeping, start_sweeping};
@@ -57,6 +56,7 @@ impl LocalHub {
             dirs.root(),
             hub_origin.clone(),
             config.executor,
+            Credits::of(&accounts),
         )
         .await
         .map_err(|error| LocalHubError::Part {
@@ -73,6 +73,7 @@ impl LocalHub {
             db,
             objects: ObjectCache::default(),
             facts: Cache::new(2_000),
+            tables: crate::viewer::tables(),
             seen: Seen::default(),
             sweeping: Sweeping::default(),
             large: LargeObjects::new(LfsStore::new(&dirs), xet_storage),
@@ -92,6 +93,7 @@ impl LocalHub {
             created_ms,
             closing: CancellationToken::new(),
         });
+        hub.jobs.attach(&hub);
         start_sweeping(&hub);
         let force = CancellationToken::new();
         let servers = vec![
@@ -124,6 +126,11 @@ impl LocalHub {
     /// The faults to be made.
     pub fn faults(&self) -> &Faults {
         &self.hub.faults
+    }
+
+    /// The rate limits, and who was refused by them.
+    pub fn rates(&self) -> &Rates {
+        &self.hub.rates
     }
 
     /// The Hub's time.

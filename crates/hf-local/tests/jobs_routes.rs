@@ -179,15 +179,15 @@ async fn each_refusal_has_the_status_and_words_of_the_hub() {
             ADA,
             Some(&job),
             501,
-            "/expose",
+            "Exposing ports",
         ),
         (
             Method::GET,
-            "/api/scheduled-jobs/ada",
+            "/api/scheduled-jobs/ada/66aa00bb11cc22dd33ee5501",
             ADA,
             None,
-            501,
-            "/api/scheduled-jobs/ada",
+            404,
+            "Scheduled job not found",
         ),
         (
             Method::POST,
@@ -425,10 +425,10 @@ async fn usage_is_the_price_times_the_time() {
         usage,
         json!({
             "usage": {
-                "usedMicroUsd": 166_670.0, "totalMinutes": 10.0,
+                "usedMicroUsd": 166_670, "totalMinutes": 10.0,
                 "periodStart": "2026-10-01T00:00:00.000Z", "periodEnd": "2026-11-01T00:00:00.000Z",
                 "jobDetails": [{
-                    "jobId": id, "hardwareFlavor": "a10g-small", "totalMinutes": 10.0, "totalCostMicroUsd": 166_670.0,
+                    "jobId": id, "hardwareFlavor": "a10g-small", "totalMinutes": 10.0, "totalCostMicroUsd": 166_670,
                     "startedAt": "2026-10-09T08:00:00.000Z", "completedAt": "2026-10-09T08:10:00.000Z",
                 }],
             },

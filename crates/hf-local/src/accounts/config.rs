@@ -1,8 +1,10 @@
 //! The accounts file.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::LocalHubError;
@@ -109,7 +111,9 @@ impl From<OrgInput> for OrgConfig {
 ///
 /// # Shape
 /// `{"name", "token", "plan": "free|pro|team", "role": "read|write|fineGrained", "orgs": [..], "credit_usd": 2.0,
-/// "permissions": ["repo.write", ..]}`; only `name` and `token` are needed. `permissions` is read for `fineGrained`.
+/// "permissions": ["repo.write", ..], "scoped": {"lab": ["job.write"]}, "global": [..], "expires_at": "2026-12-01T00:00:00Z",
+/// "email_verified": true}`; only `name` and `token` are needed. `permissions`, `scoped` and `global` are read for
+/// `fineGrained`.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
@@ -133,6 +137,22 @@ pub struct AccountConfig {
     /// What a `fineGrained` token may do in the user's namespace and organisations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub permissions: Vec<String>,
+    /// What a `fineGrained` token may do besides, by namespace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub scoped: BTreeMap<String, Vec<String>>,
+    /// What a `fineGrained` token may do everywhere.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub global: Vec<String>,
+    /// When the token ends, by the Hub's clock; `None` is never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// Whether the user's address is confirmed.
+    #[serde(default = "yes")]
+    pub email_verified: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl AccountConfig {
@@ -146,6 +166,10 @@ impl AccountConfig {
             orgs: Vec::new(),
             credit_usd: None,
             permissions: Vec::new(),
+            scoped: BTreeMap::new(),
+            global: Vec::new(),
+            expires_at: None,
+            email_verified: true,
         }
     }
 
@@ -174,6 +198,25 @@ impl AccountConfig {
     #[must_use]
     pub fn permissions<S: Into<String>>(mut self, permissions: impl IntoIterator<Item = S>) -> Self {
         self.permissions = permissions.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets what a `fineGrained` token may do in one namespace, besides what it may do in all.
+    #[must_use]
+    pub fn scoped<S: Into<String>>(
+        mut self,
+        namespace: impl Into<String>,
+        permissions: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let permissions = permissions.into_iter().map(Into::into).collect();
+        self.scoped.insert(namespace.into(), permissions);
+        self
+    }
+
+    /// Sets when the token ends.
+    #[must_use]
+    pub fn expires_at(mut self, end: Timestamp) -> Self {
+        self.expires_at = Some(end);
         self
     }
 

@@ -1,8 +1,10 @@
 //! The accounts as the running Hub holds them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rand::Rng;
 use rand::distr::Alphanumeric;
 
@@ -23,6 +25,10 @@ pub(crate) struct Account {
     pub(crate) role: TokenRole,
     pub(crate) orgs: Vec<Org>,
     pub(crate) permissions: Vec<String>,
+    pub(crate) scoped: BTreeMap<String, Vec<String>>,
+    pub(crate) global: Vec<String>,
+    pub(crate) expires_at: Option<Timestamp>,
+    pub(crate) email_verified: bool,
     /// What the user can spend in USD.
     pub(crate) credit_usd: f64,
     token_hash: blake3::Hash,
@@ -38,13 +44,29 @@ pub(crate) struct Org {
 }
 
 impl Account {
-    /// Returns whether this token grants `permission` by itself, wherever it applies.
-    pub(crate) fn grants(&self, permission: Permission) -> bool {
+    /// Returns whether the token has ended.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| end <= now)
+    }
+
+    /// What a fine-grained token may do in `namespace`.
+    pub(crate) fn permissions_in(&self, namespace: &str) -> Vec<String> {
+        let more = self
+            .scoped
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(namespace))
+            .flat_map(|(_, permissions)| permissions);
+        self.permissions.iter().chain(more).cloned().collect()
+    }
+
+    /// Returns whether this token grants `permission` in `namespace` by itself.
+    fn grants(&self, permission: Permission, namespace: &str) -> bool {
         match self.role {
             TokenRole::Write => true,
-            TokenRole::Read => permission == Permission::RepoContentRead,
+            TokenRole::Read => permission.only_reads(),
             TokenRole::FineGrained => {
-                let has = |name: &str| self.permissions.iter().any(|held| held == name);
+                let held = self.permissions_in(namespace);
+                let has = |name: &str| held.iter().chain(&self.global).any(|one| one == name);
                 has(permission.name()) || (permission == Permission::RepoContentRead && has("repo.write"))
             }
         }
@@ -65,10 +87,10 @@ impl Account {
     pub(crate) fn may(&self, permission: Permission, namespace: &str) -> bool {
         let in_namespace = match self.role_in(namespace) {
             None | Some(OrgRole::NoAccess) => false,
-            Some(OrgRole::Read) => permission == Permission::RepoContentRead,
+            Some(OrgRole::Read) => permission.only_reads(),
             Some(OrgRole::Admin | OrgRole::Write | OrgRole::Contributor) => true,
         };
-        in_namespace && self.grants(permission)
+        in_namespace && self.grants(permission, namespace)
     }
 }
 
@@ -145,6 +167,10 @@ impl Accounts {
                 plan: config.plan,
                 role: config.role,
                 permissions: config.permissions,
+                scoped: config.scoped,
+                global: config.global,
+                expires_at: config.expires_at,
+                email_verified: config.email_verified,
                 credit_usd,
                 token_hash,
                 name: config.name.clone(),
@@ -154,8 +180,13 @@ impl Accounts {
         Ok(Self { accounts, infos })
     }
 
-    /// Finds the account of a token. Every entry is compared, by hash, so the time tells nothing about tokens.
-    pub(crate) fn by_token(&self, token: &str) -> Option<&Arc<Account>> {
+    /// Finds the account of a token that has not ended. Every entry is compared, by hash, so the time tells nothing about
+    /// tokens.
+    pub(crate) fn by_live_token(&self, token: &str, now: Timestamp) -> Option<&Arc<Account>> {
+        self.by_token(token).filter(|account| !account.has_expired(now))
+    }
+
+    fn by_token(&self, token: &str) -> Option<&Arc<Account>> {
         let hash = blake3::hash(token.as_bytes());
         let mut found = None;
         for account in &self.accounts {

@@ -9,6 +9,8 @@ pub(crate) enum Permission {
     RepoWrite,
     /// Starts and manages jobs.
     JobWrite,
+    /// Reads what was spent.
+    BillingRead,
 }
 
 impl Permission {
@@ -18,6 +20,12 @@ impl Permission {
             Self::RepoContentRead => "repo.content.read",
             Self::RepoWrite => "repo.write",
             Self::JobWrite => "job.write",
+            Self::BillingRead => "user.billing.read",
         }
+    }
+
+    /// Whether it only looks. That a token of the role `read` sees billing is not documented.
+    pub(crate) fn only_reads(self) -> bool {
+        matches!(self, Self::RepoContentRead | Self::BillingRead)
     }
 }

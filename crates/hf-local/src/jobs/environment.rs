@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::procfs::{self, MARKER};
 use super::spec::Secrets;
 use super::view::Job;
+use super::volumes::{self, Mounts};
 use super::{ExecutorConfig, flavor::Flavor};
 
 /// The folders of a job.
@@ -15,12 +16,18 @@ pub(crate) struct Folders {
     root: PathBuf,
     pub(crate) work: PathBuf,
     temp: PathBuf,
+    pub(crate) mounts: PathBuf,
 }
 
 impl Folders {
     pub(crate) fn new(root: PathBuf) -> Self {
-        let (work, temp) = (root.join("work"), root.join("tmp"));
-        Self { root, work, temp }
+        let [work, temp, mounts] = ["work", "tmp", "mnt"].map(|name| root.join(name));
+        Self {
+            root,
+            work,
+            temp,
+            mounts,
+        }
     }
 
     /// Makes the folder that holds the log.
@@ -37,7 +44,13 @@ impl Folders {
 
     /// Removes what an attempt left, but not the log.
     pub(crate) async fn remove(&self) -> io::Result<()> {
-        for folder in [&self.work, &self.temp] {
+        if self.mounts.exists() {
+            let mounts = self.mounts.clone();
+            tokio::task::spawn_blocking(move || volumes::unlock(&mounts))
+                .await
+                .map_err(io::Error::other)??;
+        }
+        for folder in [&self.work, &self.temp, &self.mounts] {
             match tokio::fs::remove_dir_all(folder).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
@@ -66,6 +79,7 @@ pub(crate) fn variables(
     job: &Job,
     secrets: &Secrets,
     folders: &Folders,
+    mounts: &Mounts,
     endpoint: &str,
     config: &ExecutorConfig,
 ) -> BTreeMap<String, String> {
@@ -107,7 +121,7 @@ pub(crate) fn variables(
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
     for more in [&config.environment, &job.spec.environment, &secrets.0] {
-        variables.extend(more.iter().map(|(name, value)| (name.clone(), value.clone())));
+        variables.extend(more.iter().map(|(name, value)| (name.clone(), mounts.map(value))));
     }
     variables.insert(MARKER.to_owned(), job.id.clone());
     variables

@@ -4,7 +4,8 @@
 //! environment. What differs from the Hub, where nothing runs in a container here:
 //! - the image or Space is recorded and not used; the first line of the log says so;
 //! - every flavor runs on this machine's own processors and memory; its price is simulated;
-//! - there are no volumes (400), exposed ports, SSH, network groups, resource groups and scheduled jobs (501);
+//! - volumes are copied into the job's folder; see [`volumes`];
+//! - there are no exposed ports, SSH, network groups and resource groups (501): nothing here gives a process an address of its own;
 //! - a process can read what the user who runs the hub can read: this isolates mistakes, not malice;
 //! - a process that clears its environment, starts a session of its own and outlives its parent unseen outlives the
 //!   job too: only then is there nothing left to know it by;
@@ -26,27 +27,33 @@ mod queue;
 mod recover;
 mod routes;
 mod runner;
+mod scheduled;
 mod spec;
+mod spend;
 mod sse;
 mod stage;
 mod store;
 mod view;
+mod volumes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::ExecutorConfig;
+pub(crate) use flavor::Flavor;
 use log::LogMark;
 use queue::{Slots, Ticket};
 pub(crate) use routes::router;
 use spec::{JobSpec, Secrets};
+pub(crate) use spend::Credits;
+use spend::Running;
 use stage::Stage;
 pub(crate) use store::MIGRATIONS;
 use store::Store;
@@ -54,7 +61,7 @@ use view::{Job, People};
 
 use crate::clock::HubClock;
 use crate::state::db::Db;
-use crate::state::ids;
+use crate::state::{Hub, ids};
 
 /// The jobs of a hub. Clones share them.
 #[derive(Clone, Debug)]
@@ -75,6 +82,20 @@ struct Inner {
     /// Keeps the order of submission and the order of the queue the same.
     submitting: tokio::sync::Mutex<()>,
     live: Mutex<HashMap<String, Arc<Live>>>,
+    /// What accounts may spend.
+    credits: Credits,
+    /// The jobs whose cost grows, by id.
+    running: Mutex<HashMap<String, Running>>,
+    /// Told when a job begins or ends to cost.
+    spending: Notify,
+    /// The secrets of scheduled jobs, by id: never on disk.
+    scheduled_secrets: Mutex<HashMap<String, Secrets>>,
+    /// Told when a schedule changed.
+    schedule_changed: Notify,
+    /// Lets the runs of scheduled jobs begin one after the other.
+    firing: tokio::sync::Mutex<()>,
+    /// The hub around, for what volumes hold; none until it is there.
+    hub: watch::Sender<Weak<Hub>>,
     tasks: TaskTracker,
     closing: CancellationToken,
 }
@@ -97,6 +118,8 @@ enum Stop {
     Request,
     /// The hub shuts down.
     Shutdown,
+    /// The account that pays has nothing left.
+    NoCredit,
 }
 
 /// What the owner of a job tells the others.
@@ -122,6 +145,7 @@ impl Jobs {
         data_folder: &std::path::Path,
         endpoint: String,
         config: ExecutorConfig,
+        credits: Credits,
     ) -> io::Result<Self> {
         let folder = data_folder.join("jobs");
         environment::make_folder(&folder).await?;
@@ -135,6 +159,13 @@ impl Jobs {
             slots,
             submitting: tokio::sync::Mutex::default(),
             live: Mutex::default(),
+            credits,
+            running: Mutex::default(),
+            spending: Notify::new(),
+            scheduled_secrets: Mutex::default(),
+            schedule_changed: Notify::new(),
+            firing: tokio::sync::Mutex::default(),
+            hub: watch::Sender::new(Weak::new()),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
         };
@@ -142,7 +173,50 @@ impl Jobs {
             inner: Arc::new(inner),
         };
         recover::recover(&jobs).await.map_err(io::Error::other)?;
+        jobs.start_clockwork().await.map_err(io::Error::other)?;
         Ok(jobs)
+    }
+
+    /// Lets jobs see the hub they belong to.
+    pub(crate) fn attach(&self, hub: &Arc<Hub>) {
+        self.inner.hub.send_replace(Arc::downgrade(hub));
+    }
+
+    /// The hub around; none when it is gone.
+    async fn hub(&self) -> Option<Arc<Hub>> {
+        let mut hub = self.inner.hub.subscribe();
+        let there = hub.wait_for(|hub| hub.strong_count() > 0);
+        tokio::select! {
+            there = there => there.ok().and_then(|hub| hub.upgrade()),
+            () = self.inner.closing.cancelled() => None,
+        }
+    }
+
+    fn keep_secrets(&self, scheduled: &str, secrets: Secrets) {
+        let mut all = self
+            .inner
+            .scheduled_secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.insert(scheduled.to_owned(), secrets);
+    }
+
+    fn forget_secrets(&self, scheduled: &str) {
+        let mut all = self
+            .inner
+            .scheduled_secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.remove(scheduled);
+    }
+
+    fn scheduled_secrets(&self, scheduled: &str) -> Secrets {
+        let all = self
+            .inner
+            .scheduled_secrets
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.get(scheduled).cloned().unwrap_or_default()
     }
 
     /// Takes a job: once this returns it is in the index, and its task waits for a slot.
@@ -169,6 +243,7 @@ impl Jobs {
             labels,
             people,
             message: None,
+            cancel_reason: None,
             failure_count: 0,
             created_at: now,
             started_at: None,

@@ -5,7 +5,8 @@ use super::process::Tree;
 use super::procfs::ProcessIdentity;
 use super::spec::Secrets;
 use super::stage::Stage;
-use super::store::Unfinished;
+use super::store::{End, Unfinished};
+use super::view::Job;
 use super::{Jobs, log};
 
 /// Ends the jobs whose hub died while they ran, and queues those that still wait.
@@ -55,10 +56,20 @@ async fn end(jobs: &Jobs, unfinished: Unfinished) -> sqlx::Result<()> {
             Some("The hub stopped while the job ran; submit the job again"),
         )
     };
-    jobs.inner
-        .store
-        .finish(&job.id, stage, message, jobs.inner.clock.now())
-        .await?;
+    finish(jobs, &job, stage, message).await
+}
+
+/// Ends a job. What it cost counts up to now: when its hub died is not known.
+async fn finish(jobs: &Jobs, job: &Job, stage: Stage, message: Option<&str>) -> sqlx::Result<()> {
+    let now = jobs.inner.clock.now();
+    let cost = job.cost_between(job.created_at, now);
+    let end = End {
+        stage,
+        message,
+        cancel_reason: None,
+        cost_micro_usd: cost.map_or(0, |cost| cost.micro_usd),
+    };
+    jobs.inner.store.finish(&job.id, &end, now).await?;
     Ok(())
 }
 
@@ -86,9 +97,5 @@ async fn queue_again(jobs: &Jobs, unfinished: Unfinished) -> sqlx::Result<()> {
             ),
         }
     };
-    jobs.inner
-        .store
-        .finish(&job.id, stage, message, jobs.inner.clock.now())
-        .await?;
-    Ok(())
+    finish(jobs, &job, stage, message).await
 }

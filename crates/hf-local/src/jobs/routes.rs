@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::flavor::{FLAVORS, Flavor};
-use super::spec::{Problems, Refusal, Secrets, Submission, parse_label_filter, parse_labels};
+use super::spec::{JobSpec, Problems, Refusal, Secrets, Submission, parse_label_filter, parse_labels};
 use super::stage::Stage;
 use super::store::Filter;
 use super::view::{Job, People, timestamp};
@@ -30,7 +30,7 @@ const PAGE: u32 = 100;
 /// The longest cursor the Hub takes.
 const MAX_CURSOR: usize = 2048;
 
-/// All job routes. What is missing here (exposed ports, scheduled jobs) is answered 501 by the router.
+/// All job routes. What is missing here (exposed ports) is answered 501.
 ///
 /// # Source
 /// Hub OpenAPI, paths below `/api/jobs` and `/api/settings/billing/usage/jobs`.
@@ -51,10 +51,12 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/api/jobs/{namespace}/{id}/cancel", post(cancel_job))
         .route("/api/jobs/{namespace}/{id}/duplicate", post(duplicate_job))
         .route("/api/jobs/{namespace}/{id}/labels", put(set_labels))
+        .route("/api/jobs/{namespace}/{id}/expose", put(expose))
         .route("/api/jobs/{namespace}/{id}/logs", get(stream_logs))
         .route("/api/jobs/{namespace}/{id}/metrics", get(stream_metrics))
         .route("/api/jobs/{namespace}/{id}/events", get(stream_events))
         .route("/api/settings/billing/usage/jobs", get(read_usage))
+        .merge(super::scheduled::router())
 }
 
 /// `GET /api/jobs/hardware`: needs no token.
@@ -63,9 +65,9 @@ async fn list_hardware() -> Json<Vec<Value>> {
 }
 
 /// A namespace the caller may use jobs in.
-struct Namespace {
+pub(super) struct Namespace {
     id: String,
-    name: String,
+    pub(super) name: String,
     kind: &'static str,
 }
 
@@ -96,7 +98,7 @@ impl Namespace {
 
 /// The namespace, if the caller may see its jobs. The Hub's own rule is not known; here it takes a token that reads
 /// the namespace, or one that starts jobs in it.
-fn require_read<'a>(caller: &'a Caller, namespace: &str) -> HubResult<(&'a Account, Namespace)> {
+pub(super) fn require_read<'a>(caller: &'a Caller, namespace: &str) -> HubResult<(&'a Account, Namespace)> {
     let account = caller.require()?;
     let may =
         account.may(Permission::RepoContentRead, namespace) || account.may(Permission::JobWrite, namespace);
@@ -108,7 +110,7 @@ fn require_read<'a>(caller: &'a Caller, namespace: &str) -> HubResult<(&'a Accou
     }
 }
 
-fn require_write<'a>(caller: &'a Caller, namespace: &str) -> HubResult<(&'a Account, Namespace)> {
+pub(super) fn require_write<'a>(caller: &'a Caller, namespace: &str) -> HubResult<(&'a Account, Namespace)> {
     let account = caller.require_permission(Permission::JobWrite, namespace)?;
     let found = Namespace::of(account, namespace)
         .ok_or_else(|| HubError::forbidden(format!("There is no namespace {namespace}")))?;
@@ -128,7 +130,7 @@ fn reply(hub: &Hub, job: &Job) -> Json<Value> {
     Json(job.to_json(hub.clock.now()))
 }
 
-fn read(body: Result<Bytes, BytesRejection>) -> HubResult<Bytes> {
+pub(super) fn read(body: Result<Bytes, BytesRejection>) -> HubResult<Bytes> {
     body.map_err(|rejection| HubError::new(rejection.status(), rejection.body_text()))
 }
 
@@ -155,14 +157,29 @@ impl From<NotTaken> for HubError {
 }
 
 /// 402 without credit. The start of the text is the Hub's, the rest is not known.
-fn require_credit(account: &Account) -> HubResult<()> {
-    if account.credit_usd > 0.0 {
+pub(super) async fn require_credit(hub: &Hub, account: &Account) -> HubResult<()> {
+    if hub.jobs.balance(&account.name).await?.is_none_or(|left| left > 0) {
         return Ok(());
     }
-    Err(HubError::new(
+    Err(no_credit())
+}
+
+pub(super) fn no_credit() -> HubError {
+    HubError::new(
         StatusCode::PAYMENT_REQUIRED,
-        "Pre-paid credit balance is insufficient - jobs need a positive balance (here: credit_usd of the account)",
-    ))
+        "Pre-paid credit balance is insufficient - jobs need a positive balance (here: credit_usd of the account, less \
+         what its jobs cost)",
+    )
+}
+
+/// Refuses volumes the caller may not read.
+pub(super) async fn check_volumes(hub: &Hub, caller: &Caller, spec: &JobSpec) -> HubResult<()> {
+    super::volumes::check(hub, caller, spec).await
+}
+
+/// Who started something, as the Hub shows it.
+pub(super) fn initiator(account: &Account) -> Value {
+    json!({"type": "user", "id": account.id, "name": account.name, "avatarUrl": avatar_url(&account.id)})
 }
 
 /// `POST /api/jobs/{namespace}`
@@ -178,11 +195,9 @@ async fn create_job(
         labels,
         secrets,
     } = Submission::parse(&read(body)?)?;
-    require_credit(account)?;
-    let user = json!({
-        "type": "user", "id": account.id, "name": account.name, "avatarUrl": avatar_url(&account.id),
-    });
-    let people = people(account, &namespace, user);
+    check_volumes(&hub, &caller, &spec).await?;
+    require_credit(&hub, account).await?;
+    let people = people(account, &namespace, initiator(account));
     let job = hub
         .jobs
         .submit(&namespace.name, people, spec, labels, secrets)
@@ -190,7 +205,7 @@ async fn create_job(
     Ok(reply(&hub, &job))
 }
 
-fn people(account: &Account, namespace: &Namespace, initiator: Value) -> People {
+pub(super) fn people(account: &Account, namespace: &Namespace, initiator: Value) -> People {
     People {
         owner: namespace.to_json(),
         created_by: json!({"id": account.id, "name": account.name}),
@@ -200,14 +215,14 @@ fn people(account: &Account, namespace: &Namespace, initiator: Value) -> People 
 
 /// What a list asks for.
 #[derive(Default)]
-struct ListQuery {
-    filter: Filter,
+pub(super) struct ListQuery {
+    pub(super) filter: Filter,
     before: Option<i64>,
     /// The query without its cursor, for the link to the next page.
     rest: String,
 }
 
-fn parse_list_query(query: Option<&str>) -> HubResult<ListQuery> {
+pub(super) fn parse_list_query(query: Option<&str>) -> HubResult<ListQuery> {
     let mut parsed = ListQuery::default();
     let mut problems = Problems::default();
     let mut rest = form_urlencoded::Serializer::new(String::new());
@@ -354,7 +369,8 @@ async fn duplicate_job(
             )));
         }
     };
-    require_credit(account)?;
+    check_volumes(&hub, &caller, &job.spec).await?;
+    require_credit(&hub, account).await?;
     let people = people(
         account,
         &namespace,
@@ -379,6 +395,15 @@ async fn set_labels(
     job.labels = parse_labels(&read(body)?)?;
     hub.jobs.inner.store.set_labels(&id, &job.labels).await?;
     Ok(reply(&hub, &find(&hub, &namespace, &id).await?))
+}
+
+/// `PUT /api/jobs/{namespace}/{id}/expose`: 501. A port of a job is a port of this machine, which others have already; the Hub gives
+/// each job an address of its own, and that takes a container.
+async fn expose(caller: Caller, Path((namespace, _id)): Path<(String, String)>) -> HubResult<Json<Value>> {
+    require_write(&caller, &namespace)?;
+    Err(HubError::not_served(
+        "Exposing ports of a job, which is a process without an address of its own,",
+    ))
 }
 
 /// `GET /api/jobs/{namespace}/{id}/logs`
@@ -478,30 +503,25 @@ async fn read_usage(State(hub): State<AppState>, caller: Caller) -> HubResult<Js
         .checked_add(1.month())
         .map_err(|error| HubError::internal(&error))?;
     let from = start.timestamp();
-    let mut used_micro_usd = 0.0;
+    let mut used_micro_usd = 0;
     let mut used_minutes = 0.0;
     let mut details = Vec::new();
-    for job in hub.jobs.inner.store.ran_since(&account.name, from).await? {
-        let (Some(started), Some(flavor)) = (job.started_at, Flavor::find(&job.spec.flavor)) else {
-            continue;
-        };
-        let until = job.finished_at.unwrap_or(now);
-        let minutes = until.duration_since(started.max(from)).as_secs_f64().max(0.0) / 60.0;
-        let cost = (minutes * flavor.micro_usd_per_minute as f64).round();
-        used_micro_usd += cost;
-        used_minutes += minutes;
+    for job in hub.jobs.spend_of(&account.name, from, now).await? {
+        used_micro_usd += job.micro_usd;
+        used_minutes += job.minutes;
         let mut detail = json!({
-            "jobId": job.id,
-            "hardwareFlavor": flavor.name,
-            "totalMinutes": minutes,
-            "totalCostMicroUsd": cost,
-            "startedAt": timestamp(started),
+            "jobId": job.job_id,
+            "hardwareFlavor": job.flavor,
+            "totalMinutes": job.minutes,
+            "totalCostMicroUsd": job.micro_usd,
+            "startedAt": timestamp(job.started_at),
         });
         if let Some(finished) = job.finished_at {
             detail["completedAt"] = timestamp(finished).into();
         }
         details.push(detail);
     }
+    let left = hub.jobs.balance(&account.name).await?;
     Ok(Json(json!({
         "usage": {
             "usedMicroUsd": used_micro_usd,
@@ -510,6 +530,6 @@ async fn read_usage(State(hub): State<AppState>, caller: Caller) -> HubResult<Js
             "periodEnd": timestamp(end.timestamp()),
             "jobDetails": details,
         },
-        "hasAccess": account.credit_usd > 0.0,
+        "hasAccess": left.is_none_or(|left| left > 0),
     })))
 }

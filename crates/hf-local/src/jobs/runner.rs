@@ -18,7 +18,9 @@ use super::process::{JobProcess, Launch, Tree};
 use super::procfs::ProcessIdentity;
 use super::queue::Ticket;
 use super::stage::Stage;
+use super::store::End;
 use super::view::Job;
+use super::volumes::{self, Mounts};
 use super::{Jobs, Live, Signals, Stop};
 use crate::clock::HubClock;
 
@@ -32,7 +34,7 @@ const OUTPUT_QUEUE: usize = 16;
 const PIPE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// How long to wait before an index that could not be written is tried again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
+pub(super) const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 #[derive(Debug)]
@@ -60,7 +62,13 @@ pub(super) async fn run(jobs: &Jobs, mut job: Job, live: &Live, signals: &Signal
         Err(Stop::Shutdown) => return,
         Err(Stop::Request) => {
             drop(ticket);
-            finish(jobs, &job, signals, Stage::Canceled, None).await;
+            finish(jobs, &job, signals, Outcome::new(Stage::Canceled, None)).await;
+            return;
+        }
+        // Only what runs costs.
+        Err(Stop::NoCredit) => {
+            drop(ticket);
+            finish(jobs, &job, signals, Outcome::no_credit()).await;
             return;
         }
     };
@@ -79,14 +87,15 @@ async fn run_in_slot(
     if let Err(error) = start(jobs, job, now).await {
         tracing::error!(job_id = job.id, %error, "a job could not be started");
         let message = format!("The job could not be started: {error}");
-        finish(jobs, job, signals, Stage::Error, Some(message)).await;
+        finish(jobs, job, signals, Outcome::new(Stage::Error, Some(message))).await;
         return;
     }
+    jobs.meter(job);
     signals.stage.send_replace(Stage::Running);
     let folders = Folders::new(jobs.job_folder(&job.id));
     let (lines, written) = open_log(jobs, job, signals).await;
     say(&lines, vec![started_line(now, &first_note(job))]).await;
-    let (stage, message) = run_attempts(jobs, job, live, &folders, stop, &lines).await;
+    let outcome = run_attempts(jobs, job, live, &folders, stop, &lines).await;
     drop(lines);
     // Every line is on disk before anybody sees the final stage.
     if let Err(error) = written.await {
@@ -97,7 +106,34 @@ async fn run_in_slot(
     {
         tracing::warn!(job_id = job.id, %error, "the folder of a job could not be removed");
     }
-    finish(jobs, job, signals, stage, message).await;
+    finish(jobs, job, signals, outcome).await;
+}
+
+/// What became of a job.
+#[derive(Debug)]
+struct Outcome {
+    stage: Stage,
+    message: Option<String>,
+    cancel_reason: Option<&'static str>,
+}
+
+impl Outcome {
+    fn new(stage: Stage, message: Option<String>) -> Self {
+        Self {
+            stage,
+            message,
+            cancel_reason: None,
+        }
+    }
+
+    /// The account that pays has nothing left.
+    fn no_credit() -> Self {
+        Self {
+            stage: Stage::Canceled,
+            message: None,
+            cancel_reason: Some("NO_CREDITS"),
+        }
+    }
 }
 
 /// Waits until somebody asks for the end of the job.
@@ -174,9 +210,14 @@ fn first_note(job: &Job) -> String {
     };
     format!(
         "hf-local: a process on this machine, not a container; {kind} {} is recorded and not used; flavor {} is \
-         recorded and its price simulated, the processors and the memory are this machine's",
+         recorded and its price simulated, the processors and the memory are this machine's{}",
         job.spec.image(),
-        job.spec.flavor
+        job.spec.flavor,
+        if job.spec.volumes.is_empty() {
+            ""
+        } else {
+            "; volumes are copies below the job's folder, and what is written to them stays there"
+        }
     )
 }
 
@@ -188,19 +229,20 @@ async fn run_attempts(
     folders: &Folders,
     stop: &mut watch::Receiver<Option<Stop>>,
     lines: &Lines,
-) -> (Stage, Option<String>) {
+) -> Outcome {
     // The time-out is that of the job: attempts share it.
     let timeout = jobs.inner.clock.sleep(Duration::from_secs(job.spec.timeout_secs));
     tokio::pin!(timeout);
     let mut attempt = 1;
     loop {
         let message = match run_attempt(jobs, job, live, folders, stop, timeout.as_mut(), lines).await {
-            Ending::Exited(status) if status.success() => return (Stage::Completed, None),
+            Ending::Exited(status) if status.success() => return Outcome::new(Stage::Completed, None),
             Ending::Exited(status) => failure_message(status),
-            Ending::TimedOut => return (Stage::Error, Some("Job timeout".to_owned())),
-            Ending::Stopped(Stop::Request) => return (Stage::Canceled, None),
+            Ending::TimedOut => return Outcome::new(Stage::Error, Some("Job timeout".to_owned())),
+            Ending::Stopped(Stop::Request) => return Outcome::new(Stage::Canceled, None),
+            Ending::Stopped(Stop::NoCredit) => return Outcome::no_credit(),
             Ending::Stopped(Stop::Shutdown) => {
-                return (
+                return Outcome::new(
                     Stage::Canceled,
                     Some("The hub was shut down while the job ran".to_owned()),
                 );
@@ -208,14 +250,14 @@ async fn run_attempts(
             // Another attempt would find the same.
             Ending::NotStarted(message) => {
                 say(lines, vec![message.clone()]).await;
-                return (Stage::Error, Some(message));
+                return Outcome::new(Stage::Error, Some(message));
             }
         };
         if let Err(error) = jobs.inner.store.add_failure(&job.id).await {
             tracing::warn!(job_id = job.id, %error, "a failed attempt was not counted");
         }
         if attempt >= job.spec.attempts {
-            return (Stage::Error, Some(message));
+            return Outcome::new(Stage::Error, Some(message));
         }
         attempt += 1;
         let note = format!("attempt {attempt} of {}, after: {message}", job.spec.attempts);
@@ -249,13 +291,24 @@ async fn run_attempt(
     if let Err(error) = folders.make_fresh().await {
         return Ending::NotStarted(format!("The folder of the job could not be made: {error}"));
     }
-    let environment = variables(job, &live.secrets, folders, &jobs.inner.endpoint, config);
+    let mounts = if job.spec.volumes.is_empty() {
+        Mounts::default()
+    } else {
+        let Some(hub) = jobs.hub().await else {
+            return Ending::Stopped(Stop::Shutdown);
+        };
+        match volumes::mount(&hub, &job.spec, &folders.mounts).await {
+            Ok(mounts) => mounts,
+            Err(why) => return Ending::NotStarted(why),
+        }
+    };
+    let environment = variables(job, &live.secrets, folders, &mounts, &jobs.inner.endpoint, config);
     let words: Vec<String> = job
         .spec
         .command
         .iter()
         .chain(&job.spec.arguments)
-        .cloned()
+        .map(|word| mounts.map(word))
         .collect();
     let [program, arguments @ ..] = words.as_slice() else {
         return Ending::NotStarted("The job has no command".to_owned());
@@ -299,6 +352,7 @@ async fn run_attempt(
             Ending::Exited,
         ),
         () = timeout => Ending::TimedOut,
+        () = jobs.out_of_credit(job.payer()) => Ending::Stopped(Stop::NoCredit),
     };
     let mut tree = Tree::new(Some(process.pid), &job.id);
     let left = match &ending {
@@ -358,15 +412,19 @@ async fn pump(mut pipe: impl AsyncRead + Unpin, max_line_bytes: usize, lines: Li
 }
 
 /// Gives a job its final stage, in the index first and then to those who watch.
-async fn finish(jobs: &Jobs, job: &Job, signals: &Signals, stage: Stage, message: Option<String>) {
+async fn finish(jobs: &Jobs, job: &Job, signals: &Signals, outcome: Outcome) {
+    let now = jobs.inner.clock.now();
+    let cost = job.cost_between(job.created_at, now);
+    // First, so that nothing is counted twice.
+    jobs.unmeter(job);
+    let end = End {
+        stage: outcome.stage,
+        message: outcome.message.as_deref(),
+        cancel_reason: outcome.cancel_reason,
+        cost_micro_usd: cost.map_or(0, |cost| cost.micro_usd),
+    };
     loop {
-        let now = jobs.inner.clock.now();
-        match jobs
-            .inner
-            .store
-            .finish(&job.id, stage, message.as_deref(), now)
-            .await
-        {
+        match jobs.inner.store.finish(&job.id, &end, now).await {
             Ok(true) => break,
             Ok(false) => {
                 tracing::error!(
@@ -386,5 +444,6 @@ async fn finish(jobs: &Jobs, job: &Job, signals: &Signals, stage: Stage, message
         }
     }
     signals.log.send_modify(|mark| mark.closed = true);
-    signals.stage.send_replace(stage);
+    jobs.inner.spending.notify_waiters();
+    signals.stage.send_replace(outcome.stage);
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::flavor::{FLAVORS, Flavor};
+use super::volumes::{self, VolumeSpec};
 
 /// Half an hour: what the Hub gives a job that names no time-out.
 pub(crate) const DEFAULT_TIMEOUT_SECS: u64 = 30 * 60;
@@ -32,6 +33,8 @@ pub(crate) struct JobSpec {
     pub(crate) arch: Option<String>,
     pub(crate) timeout_secs: u64,
     pub(crate) attempts: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) volumes: Vec<VolumeSpec>,
 }
 
 impl JobSpec {
@@ -130,16 +133,7 @@ impl Submission {
                 );
             }
         }
-        if body
-            .get("volumes")
-            .is_some_and(|volumes| *volumes != Value::Array(Vec::new()))
-        {
-            problems.add(
-                "Invalid input: hf-local runs jobs as processes, which can't mount volumes; download what the job needs \
-                 in its command",
-                "volumes",
-            );
-        }
+        let volumes = volumes::parse(&mut problems, &body);
         if !problems.text.is_empty() {
             return Err(Refusal::Invalid(problems.text));
         }
@@ -155,6 +149,7 @@ impl Submission {
             arch,
             timeout_secs: timeout,
             attempts,
+            volumes,
         };
         Ok(Self {
             spec,
@@ -528,8 +523,11 @@ mod tests {
 
     #[test]
     fn what_a_process_cannot_do_is_named() {
-        let volumes = json!([{"type": "model", "source": "a/b", "mountPath": "/m"}]);
-        assert!(invalid(&with("volumes", volumes)).contains("can't mount volumes"));
+        let volumes = json!([{"type": "model", "source": "a/b", "mountPath": "/m"}, {"type": "x", "source": "a", "mountPath": "/m"}]);
+        let problems = invalid(&with("volumes", volumes));
+        for place in ["volumes[1].type", "volumes[1].source", "volumes[1].mountPath"] {
+            assert!(problems.contains(place), "{problems}");
+        }
         for (key, value) in [
             ("expose", json!({"ports": [80]})),
             ("ssh", json!({"enabled": true})),

@@ -13,7 +13,10 @@ use super::view::Job;
 use crate::state::db::{Db, Migration};
 
 /// The changes of the schema that jobs need.
-pub(crate) const MIGRATIONS: &[Migration] = &[("20261122-jobs", include_str!("schema.sql"))];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    ("20261122-jobs", include_str!("schema.sql")),
+    ("20261122-jobs-2", include_str!("schema_2.sql")),
+];
 
 /// The table of jobs.
 #[derive(Clone, Debug)]
@@ -38,6 +41,15 @@ pub(crate) struct Unfinished {
     pub(crate) process: Option<ProcessIdentity>,
 }
 
+/// How a job ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End<'a> {
+    pub(crate) stage: Stage,
+    pub(crate) message: Option<&'a str>,
+    pub(crate) cancel_reason: Option<&'a str>,
+    pub(crate) cost_micro_usd: i64,
+}
+
 /// A stage a job reached.
 #[derive(Debug)]
 pub(crate) struct Event {
@@ -52,8 +64,12 @@ impl Store {
         Self { db }
     }
 
+    pub(super) fn read(&self) -> &sqlx::SqlitePool {
+        self.db.read()
+    }
+
     /// Makes one change, durably; returns how many jobs it touched.
-    async fn write(&self, change: Query<'_, Sqlite, SqliteArguments>) -> sqlx::Result<u64> {
+    pub(super) async fn write(&self, change: Query<'_, Sqlite, SqliteArguments>) -> sqlx::Result<u64> {
         let mut transaction = self.db.write().await?;
         let done = change.execute(&mut *transaction).await?;
         transaction.commit().await?;
@@ -62,7 +78,7 @@ impl Store {
 
     pub(crate) async fn insert(&self, job: &Job) -> sqlx::Result<()> {
         let change = sqlx::query(
-            "INSERT INTO jobs (id, namespace, stage, spec, labels, people, created_ms) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO jobs (id, namespace, stage, spec, labels, people, created_ms, payer) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(&job.id)
         .bind(&job.namespace)
@@ -70,9 +86,19 @@ impl Store {
         .bind(to_text(&job.spec)?)
         .bind(to_text(&job.labels)?)
         .bind(to_text(&job.people)?)
-        .bind(job.created_at.as_millisecond());
+        .bind(job.created_at.as_millisecond())
+        .bind(job.payer());
         self.write(change).await?;
         Ok(())
+    }
+
+    /// What an account paid for jobs that are over, in millionths of a US dollar.
+    pub(crate) async fn paid(&self, account: &str) -> sqlx::Result<i64> {
+        let paid = sqlx::query("SELECT micro_usd FROM job_spend WHERE payer = ?")
+            .bind(account)
+            .fetch_optional(self.db.read())
+            .await?;
+        paid.map_or(Ok(0), |row| row.try_get(0))
     }
 
     pub(crate) async fn find(&self, namespace: &str, id: &str) -> sqlx::Result<Option<Job>> {
@@ -92,19 +118,69 @@ impl Store {
         before: Option<i64>,
         limit: u32,
     ) -> sqlx::Result<Vec<Job>> {
+        let before = before.unwrap_or(i64::MAX);
+        if !filter.labels.is_empty() {
+            return self.list_labeled(namespace, filter, before, limit).await;
+        }
+        let mut jobs = Vec::new();
+        if filter.stages.is_empty() {
+            let rows =
+                sqlx::query("SELECT * FROM jobs WHERE namespace = ? AND seq < ? ORDER BY seq DESC LIMIT ?")
+                    .bind(namespace)
+                    .bind(before)
+                    .bind(limit)
+                    .fetch_all(self.db.read())
+                    .await?;
+            return rows.iter().map(job_of).collect();
+        }
+        // One look at the index for each stage: a rare one is not searched for among all jobs.
+        for stage in &filter.stages {
+            let rows = sqlx::query(
+                "SELECT * FROM jobs WHERE namespace = ? AND stage = ? AND seq < ? ORDER BY seq DESC LIMIT ?",
+            )
+            .bind(namespace)
+            .bind(stage)
+            .bind(before)
+            .bind(limit)
+            .fetch_all(self.db.read())
+            .await?;
+            for row in &rows {
+                jobs.push(job_of(row)?);
+            }
+        }
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.seq));
+        jobs.dedup_by_key(|job| job.seq);
+        jobs.truncate(limit as usize);
+        Ok(jobs)
+    }
+
+    /// The first label leads to the jobs, the others and the stages are looked at.
+    async fn list_labeled(
+        &self,
+        namespace: &str,
+        filter: &Filter,
+        before: i64,
+        limit: u32,
+    ) -> sqlx::Result<Vec<Job>> {
+        let Some(((key, value), others)) = filter.labels.split_first() else {
+            return Ok(Vec::new());
+        };
         sqlx::query(
-            "SELECT * FROM jobs AS j WHERE j.namespace = ?1 AND j.seq < ?2
-             AND (?3 = '[]' OR j.stage IN (SELECT value FROM json_each(?3)))
+            "SELECT j.* FROM job_labels AS l CROSS JOIN jobs AS j ON j.seq = l.seq
+             WHERE l.namespace = ?1 AND l.key = ?2 AND l.value = ?3 AND l.seq < ?4
+             AND (?5 = '[]' OR j.stage IN (SELECT value FROM json_each(?5)))
              AND NOT EXISTS (
-                 SELECT 1 FROM json_each(?4) AS wanted WHERE NOT EXISTS (
-                     SELECT 1 FROM json_each(j.labels) AS label
-                     WHERE label.key = wanted.value ->> 0 AND label.value = wanted.value ->> 1))
-             ORDER BY j.seq DESC LIMIT ?5",
+                 SELECT 1 FROM json_each(?6) AS wanted WHERE NOT EXISTS (
+                     SELECT 1 FROM job_labels AS other WHERE other.namespace = l.namespace
+                     AND other.key = wanted.value ->> 0 AND other.value = wanted.value ->> 1 AND other.seq = l.seq))
+             ORDER BY l.seq DESC LIMIT ?7",
         )
         .bind(namespace)
-        .bind(before.unwrap_or(i64::MAX))
+        .bind(key)
+        .bind(value)
+        .bind(before)
         .bind(to_text(&filter.stages)?)
-        .bind(to_text(&filter.labels)?)
+        .bind(to_text(&others)?)
         .bind(limit)
         .fetch_all(self.db.read())
         .await?
@@ -173,19 +249,15 @@ impl Store {
     }
 
     /// Moves a job to a final stage; false when it is in one already.
-    pub(crate) async fn finish(
-        &self,
-        id: &str,
-        stage: Stage,
-        message: Option<&str>,
-        now: Timestamp,
-    ) -> sqlx::Result<bool> {
+    pub(crate) async fn finish(&self, id: &str, end: &End<'_>, now: Timestamp) -> sqlx::Result<bool> {
         let change = sqlx::query(
-            "UPDATE jobs SET stage = ?, message = ?, finished_ms = ?, pid = NULL, pid_started = NULL
-             WHERE id = ? AND stage IN ('SCHEDULING', 'RUNNING')",
+            "UPDATE jobs SET stage = ?, message = ?, cancel_reason = ?, cost_micro_usd = ?, finished_ms = ?, pid = NULL,
+             pid_started = NULL WHERE id = ? AND stage IN ('SCHEDULING', 'RUNNING')",
         )
-        .bind(stage.as_str())
-        .bind(message)
+        .bind(end.stage.as_str())
+        .bind(end.message)
+        .bind(end.cancel_reason)
+        .bind(end.cost_micro_usd)
         .bind(now.as_millisecond())
         .bind(id);
         Ok(self.write(change).await? == 1)
@@ -260,6 +332,7 @@ fn job_of(row: &SqliteRow) -> sqlx::Result<Job> {
         labels: from_text(row, "labels", &id)?,
         people: from_text(row, "people", &id)?,
         message: row.try_get("message")?,
+        cancel_reason: row.try_get("cancel_reason")?,
         failure_count: u64::try_from(row.try_get::<i64, _>("failure_count")?).unwrap_or_default(),
         created_at: time_of(row, "created_ms")?.unwrap_or_default(),
         started_at: time_of(row, "started_ms")?,
@@ -268,7 +341,7 @@ fn job_of(row: &SqliteRow) -> sqlx::Result<Job> {
     })
 }
 
-fn time_of(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
+pub(super) fn time_of(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
     let milliseconds: Option<i64> = row.try_get(column)?;
     milliseconds
         .map(Timestamp::from_millisecond)
@@ -276,7 +349,7 @@ fn time_of(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Timestamp>> {
         .map_err(|error| bad_column(column, "?", error.to_string()))
 }
 
-fn from_text<T: DeserializeOwned>(row: &SqliteRow, column: &str, id: &str) -> sqlx::Result<T> {
+pub(super) fn from_text<T: DeserializeOwned>(row: &SqliteRow, column: &str, id: &str) -> sqlx::Result<T> {
     let text: String = row.try_get(column)?;
     serde_json::from_str(&text).map_err(|error| bad_column(column, id, error.to_string()))
 }
@@ -288,6 +361,6 @@ fn bad_column(column: &str, id: &str, why: String) -> sqlx::Error {
     }
 }
 
-fn to_text(value: &impl Serialize) -> sqlx::Result<String> {
+pub(super) fn to_text(value: &impl Serialize) -> sqlx::Result<String> {
     serde_json::to_string(value).map_err(|error| sqlx::Error::Encode(error.into()))
 }

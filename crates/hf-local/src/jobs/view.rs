@@ -21,6 +21,7 @@ pub(crate) struct Job {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) people: People,
     pub(crate) message: Option<String>,
+    pub(crate) cancel_reason: Option<String>,
     pub(crate) failure_count: u64,
     pub(crate) created_at: Timestamp,
     pub(crate) started_at: Option<Timestamp>,
@@ -57,30 +58,19 @@ impl Job {
         if let Some(time) = self.finished_at {
             put("finishedAt", timestamp(time).into());
         }
-        if let Some(image) = &self.spec.docker_image {
-            put("dockerImage", image.clone().into());
-        }
-        if let Some(space) = &self.spec.space_id {
-            put("spaceId", space.clone().into());
-        }
-        put("command", json!(self.spec.command));
-        put("arguments", json!(self.spec.arguments));
-        put("environment", json!(self.spec.environment));
-        put("secrets", json!(self.spec.secret_names));
-        put("flavor", self.spec.flavor.clone().into());
-        if let Some(arch) = &self.spec.arch {
-            put("arch", arch.clone().into());
-        }
-        put("timeout", self.spec.timeout_secs.into());
-        put("retry", (self.spec.attempts - 1).into());
+        self.spec.show(&mut job);
+        let mut put = |key: &str, value: Value| job.insert(key.to_owned(), value);
         put("labels", json!(self.labels));
         put("createdBy", self.people.created_by.clone());
         put("owner", self.people.owner.clone());
         put("initiator", self.people.initiator.clone());
-        put(
-            "status",
-            json!({"stage": self.stage.as_str(), "message": self.message, "failureCount": self.failure_count}),
-        );
+        let mut status = json!({
+            "stage": self.stage.as_str(), "message": self.message, "failureCount": self.failure_count,
+        });
+        if let Some(reason) = &self.cancel_reason {
+            status["cancelReason"] = reason.clone().into();
+        }
+        put("status", status);
         put("durations", self.durations(now));
         Value::Object(job)
     }
@@ -98,6 +88,32 @@ impl Job {
         }
         durations.insert("totalSecs".to_owned(), seconds(self.created_at, end).into());
         Value::Object(durations)
+    }
+}
+
+impl JobSpec {
+    /// Adds the fields a job and a scheduled job have in common.
+    pub(crate) fn show(&self, job: &mut Map<String, Value>) {
+        let mut put = |key: &str, value: Value| job.insert(key.to_owned(), value);
+        if let Some(image) = &self.docker_image {
+            put("dockerImage", image.clone().into());
+        }
+        if let Some(space) = &self.space_id {
+            put("spaceId", space.clone().into());
+        }
+        put("command", json!(self.command));
+        put("arguments", json!(self.arguments));
+        put("environment", json!(self.environment));
+        put("secrets", json!(self.secret_names));
+        put("flavor", self.flavor.clone().into());
+        if let Some(arch) = &self.arch {
+            put("arch", arch.clone().into());
+        }
+        put("timeout", self.timeout_secs.into());
+        put("retry", (self.attempts - 1).into());
+        if !self.volumes.is_empty() {
+            put("volumes", json!(self.volumes));
+        }
     }
 }
 

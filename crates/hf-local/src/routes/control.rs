@@ -8,7 +8,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::accounts::TokenRole;
+use crate::accounts::{RateLimits, TokenRole};
 use crate::extract::Caller;
 use crate::faults::{FaultKind, FaultRule};
 use crate::reply::{HubError, HubResult};
@@ -100,4 +100,21 @@ pub(crate) async fn set_clock(
         _ => return Err(HubError::bad_request("Send one of advance_ms, stop_at and real")),
     }
     Ok(Json(ClockNow { now: hub.clock.now() }))
+}
+
+/// `GET /_local/rate-limits`
+pub(crate) async fn rate_limits(State(hub): State<AppState>, caller: Caller) -> HubResult<Json<RateLimits>> {
+    require_write_token(&caller)?;
+    Ok(Json(hub.rates.limits()))
+}
+
+/// `PUT /_local/rate-limits`: `{"enforce": true, "api": 20, "whoami": 5}`.
+pub(crate) async fn set_rate_limits(
+    State(hub): State<AppState>,
+    caller: Caller,
+    JsonBody(limits): JsonBody<RateLimits>,
+) -> HubResult<Json<RateLimits>> {
+    require_write_token(&caller)?;
+    hub.rates.set(limits);
+    Ok(Json(limits))
 }

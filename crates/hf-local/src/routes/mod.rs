@@ -7,7 +7,7 @@ pub(crate) mod info;
 pub(crate) mod lfs;
 mod page;
 pub(crate) mod preupload;
-mod query;
+pub(crate) mod query;
 mod range;
 pub(crate) mod refs;
 pub(crate) mod repos;

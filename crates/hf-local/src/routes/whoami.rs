@@ -17,7 +17,8 @@ pub(crate) async fn whoami(
     headers: HeaderMap,
 ) -> HubResult<Json<shape::Whoami>> {
     // Unlike other routes, this one words an unknown token as a missing one.
-    let account = token(&headers).and_then(|token| hub.accounts.by_token(&token).cloned());
+    let account =
+        token(&headers).and_then(|token| hub.accounts.by_live_token(&token, hub.clock.now()).cloned());
     let account = account.ok_or_else(HubError::unauthorized)?;
     Ok(Json(describe(&hub, &account)))
 }
@@ -60,7 +61,7 @@ fn describe(hub: &Hub, account: &Account) -> shape::Whoami {
         name: account.name.clone(),
         fullname: account.name.clone(),
         email: format!("{}@localhost", account.name),
-        email_verified: true,
+        email_verified: account.email_verified,
         can_pay: paying,
         billing_mode: "prepaid",
         period_end,
@@ -75,6 +76,7 @@ fn describe(hub: &Hub, account: &Account) -> shape::Whoami {
                 created_at: wire::time(hub.created_ms),
                 fine_grained: (account.role == TokenRole::FineGrained).then(|| fine_grained(account)),
             },
+            expires_at: account.expires_at.map(|end| wire::time(end.as_millisecond())),
         },
     }
 }
@@ -92,13 +94,14 @@ fn fine_grained(account: &Account) -> shape::FineGrained {
     });
     shape::FineGrained {
         can_read_gated_repos: false,
-        global: Vec::new(),
+        global: account.global.clone(),
         scoped: std::iter::once(user)
             .chain(orgs)
             .map(|entity| shape::Scoped {
+                permissions: account.permissions_in(&entity.name),
                 entity,
-                permissions: account.permissions.clone(),
             })
+            .filter(|scoped| !scoped.permissions.is_empty())
             .collect(),
     }
 }

@@ -12,7 +12,11 @@ use crate::error::LocalHubError;
 pub(crate) type Migration = (&'static str, &'static str);
 
 /// All changes of the schema.
-const MIGRATIONS: &[&[Migration]] = &[crate::repos::MIGRATIONS, crate::jobs::MIGRATIONS];
+const MIGRATIONS: &[&[Migration]] = &[
+    crate::repos::MIGRATIONS,
+    crate::jobs::MIGRATIONS,
+    crate::buckets::MIGRATIONS,
+];
 
 /// The index: many readers, one writer.
 #[derive(Clone, Debug)]

@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Rates};
 use crate::clock::HubClock;
 use crate::faults::Faults;
 use crate::git::Oid;
-use crate::guard::Rates;
 use crate::jobs::Jobs;
 use crate::large::LargeObjects;
 use crate::repos::{Cache, Facts, ObjectCache, RepoKind, Seen, Sweeping};
@@ -32,6 +31,8 @@ pub(crate) struct Hub {
     pub(crate) dirs: Dirs,
     pub(crate) objects: ObjectCache,
     pub(crate) facts: Cache<(RepoKind, Oid), Arc<Facts>>,
+    /// Files of rows that the viewer has read.
+    pub(crate) tables: crate::viewer::Tables,
     pub(crate) seen: Seen,
     pub(crate) sweeping: Sweeping,
     pub(crate) large: LargeObjects,

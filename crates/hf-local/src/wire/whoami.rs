@@ -51,6 +51,8 @@ pub(crate) struct Auth {
     #[serde(rename = "type")]
     pub(crate) kind: &'static str,
     pub(crate) access_token: AccessToken,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<String>,
 }
 
 /// The token.

@@ -1,6 +1,6 @@
 //! Who calls.
 
-use hf_local::{AccountConfig, LocalHub, LocalHubConfig, OrgConfig, Plan, TokenRole};
+use hf_local::{AccountConfig, HubClock, LocalHub, LocalHubConfig, OrgConfig, Plan, TokenRole};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -171,4 +171,137 @@ fn an_accounts_file_reads_as_documented() {
         let error = AccountConfig::read_file(&path).unwrap_err().to_string();
         assert!(error.contains(why), "{error}");
     }
+}
+
+#[tokio::test]
+async fn fine_grained_permissions_show_where_they_were_given_and_an_ended_token_is_nobody_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = HubClock::stepped("2026-10-10T12:00:00Z".parse().unwrap());
+    let accounts = vec![
+        AccountConfig::new("ada", "hf_f")
+            .role(TokenRole::FineGrained)
+            .orgs(vec![OrgConfig::new("lab")])
+            .permissions(["repo.content.read"])
+            .scoped("lab", ["job.write"])
+            .expires_at("2026-10-10T13:00:00Z".parse().unwrap()),
+    ];
+    let config = LocalHubConfig::new(dir.path()).accounts(accounts).clock(clock);
+    let hub = LocalHub::start(config).await.unwrap();
+    let get = async |path: &str| {
+        let url = format!("{}{path}", hub.endpoint());
+        reqwest::Client::new()
+            .get(url)
+            .bearer_auth("hf_f")
+            .send()
+            .await
+            .unwrap()
+    };
+    let who: Value = get("/api/whoami-v2").await.json().await.unwrap();
+    assert_eq!(who["auth"]["expiresAt"], "2026-10-10T13:00:00.000Z");
+    let scoped = who["auth"]["accessToken"]["fineGrained"]["scoped"]
+        .as_array()
+        .unwrap();
+    let found: Vec<(&Value, &Value)> = scoped
+        .iter()
+        .map(|scope| (&scope["entity"]["name"], &scope["permissions"]))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (&json!("ada"), &json!(["repo.content.read"])),
+            (&json!("lab"), &json!(["repo.content.read", "job.write"])),
+        ]
+    );
+    let refused = get("/api/settings/billing/usage").await;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(header(&refused, "x-error-message").contains("missing permissions: user.billing.read."));
+    hub.clock().advance(std::time::Duration::from_hours(1));
+    assert_eq!(get("/api/whoami-v2").await.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(get("/api/models").await.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn billing_has_the_shapes_of_the_hub() {
+    let hub = TestHub::start().await;
+    let usage = hub.ada().json("/api/settings/billing/usage").await;
+    assert_eq!(usage["usage"], json!({}), "nothing ran");
+    let period = &usage["period"];
+    for key in [
+        "_id",
+        "entityId",
+        "entityType",
+        "entityName",
+        "periodStart",
+        "periodEnd",
+    ] {
+        assert!(period[key].is_string(), "{key}");
+    }
+    let v2 = hub
+        .ada()
+        .json("/api/settings/billing/usage-v2?startDate=1790812800&endDate=1791633601")
+        .await;
+    assert_eq!(v2["usage"]["inferenceProviders"]["includedNanoUsd"], json!(2e9));
+    let wrong = hub.ada().get("/api/settings/billing/usage-v2").await;
+    assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
+    let org = hub.ada().json("/api/organizations/lab/billing/usage").await;
+    assert_eq!(org["period"]["entityType"], "org");
+    assert_eq!(
+        hub.caller(Some(BOB))
+            .get("/api/organizations/lab/billing/usage")
+            .await
+            .status(),
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        hub.caller(None).get("/api/settings/billing/usage").await.status(),
+        StatusCode::UNAUTHORIZED
+    );
+    for (token, seconds) in [(Some(ADA), 2400), (Some(BOB), 300), (None, 120)] {
+        let quota = hub.caller(token).json("/api/spaces/zero-gpu/quota").await;
+        assert_eq!(
+            quota,
+            json!({"base": seconds, "current": seconds, "resetsAt": null})
+        );
+    }
+}
+
+#[tokio::test]
+async fn limits_are_enforced_when_asked_for_and_end_with_their_window() {
+    let hub = TestHub::start().await;
+    hub.hub
+        .clock()
+        .set_stepped(Some("2026-10-10T12:00:10Z".parse().unwrap()));
+    let put = |body: Value| {
+        let request = hub.client.put(hub.url("/_local/rate-limits")).bearer_auth(ADA);
+        async move { request.json(&body).send().await.unwrap().status() }
+    };
+    assert_eq!(
+        put(json!({"enforce": true, "api": 2, "whoami": 1})).await,
+        StatusCode::OK
+    );
+    let first = hub.ada().get("/api/whoami-v2").await;
+    assert_eq!(header(&first, "ratelimit"), "\"api\";r=1;t=290");
+    let second = hub.ada().get("/api/whoami-v2").await;
+    assert_eq!(
+        second.status(),
+        StatusCode::TOO_MANY_REQUESTS,
+        "whoami has its own limit"
+    );
+    let third = hub.ada().get("/api/models").await;
+    assert_eq!(third.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(header(&third, "ratelimit"), "\"api\";r=0;t=290");
+    assert_eq!(header(&third, "retry-after"), "290");
+    assert!(header(&third, "x-error-message").contains("quota of 2 api requests per 5 minutes"));
+    assert_eq!(
+        hub.caller(Some(BOB)).get("/api/models").await.status(),
+        StatusCode::OK
+    );
+    hub.hub.clock().advance(std::time::Duration::from_secs(290));
+    assert_eq!(hub.ada().get("/api/models").await.status(), StatusCode::OK);
+    assert_eq!(hub.hub.rates().refused(), 2);
+    assert_eq!(put(json!({"enforce": false})).await, StatusCode::OK);
+    for _ in 0..5 {
+        assert_eq!(hub.ada().get("/api/models").await.status(), StatusCode::OK);
+    }
+    assert_eq!(put(json!({"enforced": true})).await, StatusCode::BAD_REQUEST);
 }
