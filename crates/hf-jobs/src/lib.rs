@@ -1,4 +1,5 @@
-//! A client of Hugging Face Jobs: submit, list, inspect, follow the logs, cancel, wait.
+//! A client of Hugging Face Jobs: submit, list, inspect, follow the logs, cancel, wait; scripts run by `uv`; jobs that start by
+//! the clock; metrics, labels, ports, hardware and what it costs.
 //!
 //! What is trained, and what a price means for a budget, is not known here.
 //!
@@ -26,18 +27,40 @@
 struct ReadmeExample;
 
 mod config;
+mod control;
+mod follow;
 mod hardware;
 mod info;
 mod lenient;
 mod logs;
+mod metrics;
+mod naming;
+mod price;
 mod runner;
+mod scheduled;
 mod spec;
 mod stage;
+mod submit;
+mod timeout;
+mod uv;
+mod volume;
 
 pub use config::HfJobConfig;
+pub use control::{AccessInfo, AccessName, JobAccess, WaitOptions};
+pub use follow::{FileJournal, FollowError, KeepOptions, LogCursor, LogJournal, MetricsEnd, is_metrics_end};
 pub use hardware::{Accelerator, JobHardware};
 pub use info::{HfTokenInfo, JobDurations, JobInfo, JobOwner, JobStatus, ResourceGroupInfo};
-pub use logs::{CollectedLogs, LogLimits, LogLine, LogOptions};
+pub use logs::{CollectedLogs, LogItem, LogLimits, LogLine, LogOptions};
+pub use metrics::{GpuMetrics, JobMetrics};
+pub use price::MicroUsd;
 pub use runner::{HfJobRunner, JobFilter};
-pub use spec::{Arch, Expose, JobImage, JobSpec, Network, Volume, VolumeKind};
+pub use scheduled::{LastJob, Schedule, ScheduledJobInfo, ScheduledJobSpec, ScheduledJobStatus};
+pub use spec::{Arch, Expose, JobImage, JobSpec, Network};
 pub use stage::JobStage;
+pub use submit::{
+    Drift, JournalError, Kept, MemoryJournal, ReadBack, SubmissionJournal, SubmissionState, SubmitError,
+    SubmitPolicy, Submitted, read_back, read_back_request,
+};
+pub use timeout::parse_timeout;
+pub use uv::{DEFAULT_UV_IMAGE, UvScript};
+pub use volume::{Volume, VolumeKind};

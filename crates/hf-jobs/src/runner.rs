@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::config::HfJobConfig;
 use crate::hardware::JobHardware;
 use crate::info::{JobInfo, JobStatus};
-use crate::logs::{self, CollectedLogs, LogLimits, LogLine, LogOptions};
+use crate::logs::{self, CollectedLogs, LogItem, LogLimits, LogLine, LogOptions};
 use crate::spec::JobSpec;
 use crate::stage::JobStage;
 
@@ -59,12 +59,32 @@ impl HfJobRunner {
         &self.client
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/api/jobs/{}", self.namespace)
     }
 
-    fn job_path(&self, id: &JobId) -> String {
+    pub(crate) fn job_path(&self, id: &JobId) -> String {
         format!("/api/jobs/{}/{id}", self.namespace)
+    }
+
+    /// The page of a job, for people.
+    pub fn job_url(&self, job: &JobInfo) -> String {
+        let owner = job.owner.as_ref().and_then(|owner| owner.name.as_deref());
+        let namespace = owner.unwrap_or(self.namespace.as_str());
+        format!("{}/jobs/{namespace}/{}", self.client.endpoint(), job.id)
+    }
+
+    /// Checks a job before anything is sent, also for this client's own token where others can read it.
+    pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), HfError> {
+        spec.validate()?;
+        if let Some(token) = self.client.token()
+            && let Some(place) = spec.find_in_the_open(|text| text.contains(token.expose()))
+        {
+            return Err(HfError::invalid(format!(
+                "{place} holds your token, which everybody who sees the job can read; pass it as a secret"
+            )));
+        }
+        Ok(())
     }
 
     /// Submits a job: `POST /api/jobs/{namespace}`. Sent once, whatever happens.
@@ -75,14 +95,7 @@ impl HfJobRunner {
     /// [`HfError::InvalidArgument`] before anything is sent; [`HfError::QuotaExceeded`] without credit;
     /// [`HfError::Forbidden`] when the token may not start jobs there.
     pub async fn run(&self, spec: &JobSpec) -> Result<JobInfo, HfError> {
-        spec.validate()?;
-        if let Some(token) = self.client.token()
-            && let Some(place) = spec.find_in_the_open(|text| text.contains(token.expose()))
-        {
-            return Err(HfError::invalid(format!(
-                "{place} holds your token, which everybody who sees the job can read; pass it as a secret"
-            )));
-        }
+        self.check(spec)?;
         let job: JobInfo = self.client.post_json(&self.path(), &spec.to_wire()).await?;
         info!(job_id = %job.id, flavor = spec.flavor, "job submitted");
         Ok(job)
@@ -256,6 +269,18 @@ impl HfJobRunner {
         options: LogOptions,
     ) -> impl Stream<Item = Result<LogLine, HfError>> + Send + Unpin + use<> {
         logs::stream(self.clone(), id.clone(), options)
+    }
+
+    /// As [`HfJobRunner::stream_logs`], and says too when the Hub's log no longer begins where it did.
+    ///
+    /// # Errors
+    /// As [`HfJobRunner::stream_logs`].
+    pub fn follow_log(
+        &self,
+        id: &JobId,
+        options: LogOptions,
+    ) -> impl Stream<Item = Result<LogItem, HfError>> + Send + Unpin + use<> {
+        logs::items(self.clone(), id.clone(), options)
     }
 
     /// The log as it is now, as one text of bounded size: the last 10,000 lines and 1 MiB at most.

@@ -8,6 +8,8 @@ use hf_core::{HfError, RepoId, SecretValue};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::volume::Volume;
+
 /// A job to submit.
 ///
 /// `JobSpec::docker` and `JobSpec::space` fill in the Hub's defaults; set the other fields directly.
@@ -78,42 +80,6 @@ pub enum Arch {
     Arm64,
 }
 
-/// A repository or bucket mounted into a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Volume {
-    /// What it is.
-    #[serde(rename = "type")]
-    pub kind: VolumeKind,
-    /// Its id, `namespace/name`.
-    pub source: String,
-    /// Where it appears, an absolute path.
-    pub mount_path: String,
-    /// The revision of a repository.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub revision: Option<String>,
-    /// Whether a bucket is not to be written; repositories never are.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub read_only: Option<bool>,
-    /// The folder inside that is mounted, if not all.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-}
-
-/// What a volume is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum VolumeKind {
-    /// A storage bucket.
-    Bucket,
-    /// A model repository.
-    Model,
-    /// A dataset repository.
-    Dataset,
-    /// A Space's repository.
-    Space,
-}
-
 /// Ports a job offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,8 +87,20 @@ pub struct Expose {
     /// The ports, at most 20.
     pub ports: Vec<u16>,
     /// Those of them that need no token.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports_public: Vec<u16>,
+}
+
+impl Expose {
+    /// As the Hub takes it: a public port is among the offered ones.
+    pub(crate) fn to_wire(&self) -> Value {
+        let mut ports: Vec<u16> = Vec::new();
+        for port in self.ports.iter().chain(&self.ports_public) {
+            if !ports.contains(port) {
+                ports.push(*port);
+            }
+        }
+        json!({"ports": ports, "portsPublic": self.ports_public})
+    }
 }
 
 /// A private network between jobs.
@@ -338,7 +316,7 @@ impl JobSpec {
         put("attempts", self.attempts.map(|attempts| json!(attempts)));
         put("labels", (!self.labels.is_empty()).then(|| json!(self.labels)));
         put("volumes", (!self.volumes.is_empty()).then(|| json!(self.volumes)));
-        put("expose", self.expose.as_ref().map(|expose| json!(expose)));
+        put("expose", self.expose.as_ref().map(Expose::to_wire));
         put("ssh", self.ssh.then(|| json!({"enabled": true})));
         put(
             "resourceGroupId",
@@ -359,7 +337,7 @@ impl fmt::Display for JobImage {
 }
 
 /// Whether a text holds what has the exact form of a user or OAuth token.
-fn holds_token(text: &str) -> bool {
+pub(crate) fn holds_token(text: &str) -> bool {
     text.match_indices("hf_").any(|(start, _)| {
         let rest = &text[start + 3..];
         let rest = ["oauth_", "jwt_"]
@@ -373,6 +351,7 @@ fn holds_token(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::volume::VolumeKind;
 
     fn spec() -> JobSpec {
         JobSpec::docker("python:3.12", ["python", "-c", "print('hi')"])

@@ -11,13 +11,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use tracing::{debug, warn};
 
-use super::{LogLine, LogOptions};
+use super::{LogItem, LogLine, LogOptions};
+use crate::follow::{LogCursor, chain, no_lines, print};
 use crate::runner::{HfJobRunner, pause};
 
 /// How the Hub's own first line begins.
 const HEADING: &str = "===== Job started";
-/// How many of the last lines are compared to find the place again after a tail broke off.
-const WINDOW: usize = 256;
 /// The longest time between two looks at a silent job.
 const SLOWEST_LOOK: Duration = Duration::from_secs(30);
 
@@ -25,10 +24,14 @@ pub(super) struct Follower {
     jobs: HfJobRunner,
     id: JobId,
     options: LogOptions,
-    /// How many events of the log (or of the tail) were given or hidden so far.
-    handled: u64,
-    /// The last events of a tail, to find the place in a full replay.
-    window: VecDeque<SseEvent>,
+    /// The events of the log (or of the tail) that were given or hidden so far.
+    cursor: LogCursor,
+    /// The Hub's log does not begin where it once did, so the place is searched for in each replay.
+    rotated: bool,
+    /// That was said.
+    rotation_told: bool,
+    /// Found, and not given yet.
+    pending: VecDeque<LogItem>,
     failures: u32,
     /// Connections in a row that ended in good order and brought nothing new.
     idle_rounds: u32,
@@ -57,10 +60,19 @@ struct Connection {
 
 /// Where in the log a connection is.
 enum Place {
-    /// At the event of this number; those before [`Follower::handled`] were given already.
-    At(u64),
-    /// Somewhere before the events of [`Follower::window`].
-    Searching(VecDeque<SseEvent>),
+    /// At the event of this number, after events with this print; those the cursor knows were given already.
+    At { number: u64, digest: u64 },
+    /// Somewhere before the end of the cursor's window.
+    Searching {
+        /// The prints of the last events.
+        seen: VecDeque<u64>,
+        /// The first events, as many as the window has.
+        head: Vec<LogLine>,
+        /// How many there were.
+        count: u64,
+    },
+    /// Behind what is known.
+    New,
 }
 
 enum Step {
@@ -94,9 +106,14 @@ impl Follower {
         Self {
             jobs,
             id,
-            handled: options.skip,
+            cursor: options
+                .after
+                .clone()
+                .unwrap_or_else(|| LogCursor::unseen(options.skip)),
+            rotated: false,
+            rotation_told: false,
+            pending: VecDeque::new(),
             options,
-            window: VecDeque::new(),
             failures: 0,
             idle_rounds: 0,
             over: Over::No,
@@ -105,32 +122,36 @@ impl Follower {
         }
     }
 
-    /// The next line; none when the log is at its end.
-    pub(super) async fn next(&mut self) -> Option<Result<LogLine, HfError>> {
-        while !self.done {
+    /// The next item; none when the log is at its end.
+    pub(super) async fn next(&mut self) -> Option<Result<LogItem, HfError>> {
+        loop {
+            if let Some(item) = self.pending.pop_front() {
+                return Some(Ok(item));
+            }
+            if self.done {
+                return None;
+            }
             match self.advance().await {
-                Ok(Some(line)) => return Some(Ok(line)),
-                Ok(None) => {}
+                Ok(()) => {}
                 Err(error) => {
                     self.done = true;
                     return Some(Err(error));
                 }
             }
         }
-        None
     }
 
-    async fn advance(&mut self) -> Result<Option<LogLine>, HfError> {
+    async fn advance(&mut self) -> Result<(), HfError> {
         let clock = self.jobs.client().clock().clone();
         let Some(connection) = &mut self.connection else {
             match self.open().await {
                 Ok(connection) => self.connection = Some(connection),
                 Err(error) => self.failed(error).await?,
             }
-            return Ok(None);
+            return Ok(());
         };
         match connection.step(&*clock).await {
-            Step::Event(event) => return Ok(self.take(event)),
+            Step::Event(event) => self.take(&event),
             Step::Failed(error) => {
                 self.connection = None;
                 self.failed(error).await?;
@@ -139,14 +160,14 @@ impl Follower {
             Step::Quiet => self.after_quiet().await?,
             Step::End => self.after_end().await?,
         }
-        Ok(None)
+        Ok(())
     }
 
     async fn open(&mut self) -> Result<Connection, HfError> {
         let path = format!("/api/jobs/{}/{}/logs", self.jobs.namespace(), self.id);
         // Retried here, where a failure is weighed against what the log brought.
         let mut spec = RequestSpec::get(path).for_events().no_retry();
-        let searching = !self.window.is_empty();
+        let searching = self.rotated || self.options.tail.is_some() && self.cursor.lines > 0;
         if let Some(tail) = self.options.tail
             && !searching
         {
@@ -162,12 +183,19 @@ impl Follower {
                 .unwrap_or(Timestamp::MAX)
         });
         let place = if searching {
-            Place::Searching(VecDeque::with_capacity(self.window.len()))
+            Place::Searching {
+                seen: VecDeque::with_capacity(self.cursor.window.len()),
+                head: Vec::new(),
+                count: 0,
+            }
         } else {
             // The first events of a tail are new, whatever their number in the log.
-            Place::At(0)
+            Place::At {
+                number: 0,
+                digest: no_lines(),
+            }
         };
-        debug!(job_id = %self.id, handled = self.handled, last, "log connection open");
+        debug!(job_id = %self.id, handled = self.cursor.lines, last, "log connection open");
         let events = Box::pin(response.into_events());
         Ok(Connection {
             events,
@@ -179,65 +207,154 @@ impl Follower {
     }
 
     /// Gives an event as a line, unless it was given before or is not to be shown.
-    fn take(&mut self, event: SseEvent) -> Option<LogLine> {
-        let connection = self.connection.as_mut()?;
+    fn take(&mut self, event: &SseEvent) {
+        let Some(connection) = self.connection.as_mut() else {
+            return;
+        };
         if event.event.is_some() {
             // Lines come unnamed; what a name means here is not known.
-            return None;
+            return;
         }
+        let line = read_line(event, self.cursor.lines);
         match &mut connection.place {
-            Place::At(number) => {
+            Place::New => self.give(line),
+            Place::At { number, digest } => {
+                if *number == self.cursor.lines {
+                    connection.place = Place::New;
+                    return self.give(line);
+                }
+                let print = print(&line);
+                let other_first = *number == 0 && self.cursor.first.is_some_and(|first| first != print);
+                *digest = chain(*digest, print);
                 *number += 1;
-                if *number <= self.handled {
-                    return None;
+                let at_end = *number == self.cursor.lines;
+                let other = at_end && self.cursor.digest.is_some_and(|known| known != *digest);
+                if at_end && self.cursor.digest.is_none() {
+                    self.cursor.digest = Some(*digest);
+                }
+                if other_first || other {
+                    self.search();
                 }
             }
-            Place::Searching(seen) => {
-                if seen.len() == self.window.len() {
+            Place::Searching { seen, head, count } => {
+                let (window, known) = (&self.cursor.window, self.cursor.window.len());
+                *count += 1;
+                if seen.len() == known {
                     seen.pop_front();
                 }
-                seen.push_back(event);
-                if *seen == self.window {
-                    connection.place = Place::At(self.handled);
+                seen.push_back(print(&line));
+                if seen == window {
+                    return self.found(known);
                 }
-                return None;
+                if *count <= known as u64 {
+                    head.push(line);
+                }
+                if *count == known as u64 && self.options.tail.is_none() {
+                    self.match_head();
+                }
             }
         }
-        let line = read_line(&event, self.handled);
-        if connection
+    }
+
+    /// The replay does not begin as the log once did: the place is searched for.
+    fn search(&mut self) {
+        warn!(job_id = %self.id, handled = self.cursor.lines, "the Hub's log does not begin where it did; searching for the place");
+        self.rotated = true;
+        self.connection = None;
+    }
+
+    /// The first events are all there will be for now: do they overlap with the last known lines?
+    ///
+    /// Only lines with a time are trusted: those of one moment with the same text are taken for the same line.
+    fn match_head(&mut self) -> bool {
+        let Some(Connection {
+            place: Place::Searching { head, .. },
+            ..
+        }) = &self.connection
+        else {
+            return false;
+        };
+        if head.is_empty() || head.iter().any(|line| line.timestamp.is_none()) {
+            return false;
+        }
+        let prints: Vec<u64> = head.iter().map(print).collect();
+        let window = &self.cursor.window;
+        let overlap = (1..=window.len().min(prints.len())).rev().find(|count| {
+            window
+                .iter()
+                .skip(window.len() - count)
+                .eq(prints.iter().take(*count))
+        });
+        if let Some(overlap) = overlap {
+            self.found(overlap);
+            return true;
+        }
+        if head.first().is_some_and(|line| line.timestamp > self.cursor.last) {
+            warn!(job_id = %self.id, "lines of the log were dropped by the Hub before they were read");
+            self.rotation_told = true;
+            self.pending.push_back(LogItem::Rotated { lost: true });
+            self.found(0);
+            return true;
+        }
+        false
+    }
+
+    /// The first `overlap` events of the head are known, or all so far where it is as long as the window.
+    fn found(&mut self, overlap: usize) {
+        let Some(connection) = self.connection.as_mut() else {
+            return;
+        };
+        let place = std::mem::replace(&mut connection.place, Place::New);
+        let Place::Searching { mut head, .. } = place else {
+            return;
+        };
+        if self.rotated && overlap > 0 && !std::mem::replace(&mut self.rotation_told, true) {
+            self.pending.push_back(LogItem::Rotated { lost: false });
+        }
+        if overlap < self.cursor.window.len() {
+            for line in head.drain(overlap..) {
+                self.give(line);
+            }
+        }
+    }
+
+    fn give(&mut self, mut line: LogLine) {
+        let Some(connection) = self.connection.as_mut() else {
+            return;
+        };
+        let later = connection
             .until
-            .is_some_and(|until| line.timestamp.is_some_and(|written| written > until))
-        {
+            .is_some_and(|until| line.timestamp.is_some_and(|written| written > until));
+        if later {
             self.done = true;
-            return None;
+            return;
         }
-        if self.options.tail.is_some() {
-            if self.window.len() == WINDOW {
-                self.window.pop_front();
-            }
-            self.window.push_back(event);
-        }
-        self.handled += 1;
+        connection.quiet = self.options.quiet;
+        line.index = self.cursor.lines;
+        self.cursor.push(&line);
         self.failures = 0;
         self.idle_rounds = 0;
-        connection.quiet = self.options.quiet;
         let hidden = line.index == 0 && !self.options.heading && line.text.starts_with(HEADING);
-        (!hidden).then_some(line)
+        if !hidden {
+            self.pending.push_back(LogItem::Line(line));
+        }
     }
 
     /// Whether the open connection has shown everything that was given before.
     fn caught_up(&self) -> bool {
         match self.connection.as_ref().map(|connection| &connection.place) {
-            Some(Place::At(number)) => *number >= self.handled,
-            Some(Place::Searching(_)) | None => false,
+            Some(Place::At { number, .. }) => *number >= self.cursor.lines,
+            Some(Place::New) => true,
+            Some(Place::Searching { .. }) | None => false,
         }
     }
 
     fn finish(&mut self) -> Result<(), HfError> {
-        self.done = true;
-        if self.caught_up() {
+        if self.caught_up() || self.match_head() {
+            self.done = true;
             return Ok(());
         }
+        self.done = true;
         Err(HfError::decode(
             format!("the log of job {}", self.id),
             "the Hub's log is shorter than what it sent before, so new lines can not be told from old ones",
@@ -245,7 +362,7 @@ impl Follower {
     }
 
     async fn after_quiet(&mut self) -> Result<(), HfError> {
-        if self.caught_up() {
+        if self.caught_up() || self.match_head() {
             // It stays open and has shown all it had, so it is in good order.
             self.failures = 0;
         }

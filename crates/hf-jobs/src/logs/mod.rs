@@ -7,12 +7,13 @@ mod tests;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use futures::stream::{self, Stream, StreamExt};
+use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use hf_core::{HfError, JobId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::follow::Follower;
+use crate::follow::LogCursor;
 use crate::runner::HfJobRunner;
 
 /// One line of a job's log.
@@ -27,6 +28,19 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// What following a log brings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogItem {
+    /// The next line.
+    Line(LogLine),
+    /// The Hub's log does not begin where it once did. The lines that follow are the next ones all the same.
+    Rotated {
+        /// Whether lines in between are gone: the log now begins after the last line that was known.
+        lost: bool,
+    },
+}
+
 /// Which part of a log to read, and for how long.
 #[derive(Debug, Clone)]
 pub struct LogOptions {
@@ -36,6 +50,8 @@ pub struct LogOptions {
     pub tail: Option<u64>,
     /// Leaves out this many lines at the beginning. Not together with `tail`.
     pub skip: u64,
+    /// Begins behind a place that is known, in place of `skip`: the replay is then checked to be the same log.
+    pub after: Option<LogCursor>,
     /// Whether to give the Hub's own heading too (`===== Job started …`), which the official clients hide.
     pub heading: bool,
     /// How long a silence makes the stream look whether the job is over, or end if it does not follow.
@@ -50,6 +66,7 @@ impl Default for LogOptions {
             follow: true,
             tail: None,
             skip: 0,
+            after: None,
             heading: false,
             quiet: Duration::from_secs(5),
             max_failures: 5,
@@ -92,7 +109,23 @@ pub(crate) fn stream(
     id: JobId,
     options: LogOptions,
 ) -> impl Stream<Item = Result<LogLine, HfError>> + Send + Unpin + use<> {
-    if options.tail.is_some() && options.skip > 0 {
+    items(jobs, id, options)
+        .try_filter_map(|item| async move {
+            Ok(match item {
+                LogItem::Line(line) => Some(line),
+                LogItem::Rotated { .. } => None,
+            })
+        })
+        .boxed()
+}
+
+/// See [`HfJobRunner::follow_log`].
+pub(crate) fn items(
+    jobs: HfJobRunner,
+    id: JobId,
+    options: LogOptions,
+) -> impl Stream<Item = Result<LogItem, HfError>> + Send + Unpin + use<> {
+    if options.tail.is_some() && (options.skip > 0 || options.after.is_some()) {
         let error = HfError::invalid("tail and skip can not be used together: a tail has no known beginning");
         return stream::iter([Err(error)]).left_stream();
     }

@@ -3,6 +3,7 @@
 
 mod cancel;
 mod logs;
+mod more;
 mod run;
 mod support;
 mod wait;
