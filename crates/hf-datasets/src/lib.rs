@@ -29,13 +29,14 @@ mod path;
 mod pattern;
 mod progress;
 mod repo;
+mod viewer;
 
 use std::path::Path;
 
 use hf_core::HfError;
 
 pub use download::{DownloadOptions, DownloadedFile, Snapshot};
-pub use gate::UploadGate;
+pub use gate::{FileScan, UploadGate, UploadScanner};
 pub use jsonl::{ColumnSummary, JsonlSummary, MAX_LINE_BYTES, ValueKind, check_jsonl};
 pub use manager::{
     CARD_FILE, DatasetConfig, DatasetSummary, HfDatasetManager, METADATA_FILE, TRAIN_FILE, UploadedDataset,
@@ -46,6 +47,10 @@ pub use progress::{Progress, ProgressSink, TransferEvent};
 pub use repo::{
     CommitInfo, CommitOperation, CommitOptions, CreateOptions, CreatedRepo, LargeFiles, RepoFiles, RepoInfo,
     Sibling, Source, TreeEntry, TreeKind, UploadOptions,
+};
+pub use viewer::{
+    ColumnStatistics, DatasetViewer, MAX_PAGE_ROWS, ViewerFeature, ViewerFeatures, ViewerRow, ViewerRows,
+    ViewerSize, ViewerSplit, ViewerState,
 };
 
 /// Makes an error about an argument.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hf_core::HfError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{CardFact, code, fact_table, front_matter, one_line, prose, thousands};
 
@@ -33,6 +33,10 @@ pub struct DatasetCard {
     pub configs: Vec<CardConfig>,
     /// The columns of a row.
     pub columns: Vec<CardColumn>,
+    /// The types of a config's columns, by config name. What reads the rows takes these types instead of guessing.
+    pub features: BTreeMap<String, Vec<CardFeature>>,
+    /// The address of the rows in Data Studio.
+    pub data_studio_url: Option<String>,
     /// Where the rows come from: agents, sessions, tool versions, seeds.
     pub lineage: Vec<CardFact>,
     /// What the secret gate replaced, by kind; `None` says that no gate has run.
@@ -52,6 +56,8 @@ impl Default for DatasetCard {
             viewer: true,
             configs: Vec::new(),
             columns: Vec::new(),
+            features: BTreeMap::new(),
+            data_studio_url: None,
             lineage: Vec::new(),
             redactions: None,
         }
@@ -87,6 +93,32 @@ pub struct CardColumn {
     pub kind: String,
     /// How many rows leave it out or set it to null.
     pub missing: u64,
+}
+
+/// The type of a column or of a part of one, as `dataset_info.features` writes it.
+///
+/// # Source
+///
+/// `datasets` 5.2 `features/features.py`, `Features._to_yaml_list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardFeature {
+    /// The name.
+    pub name: String,
+    /// The type.
+    #[serde(flatten)]
+    pub kind: CardFeatureKind,
+}
+
+/// See [`CardFeature`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CardFeatureKind {
+    /// A plain type, such as `string` or `int64`; `json` for values of any shape.
+    Dtype(String),
+    /// A list of structs with these fields.
+    List(Vec<CardFeature>),
+    /// A struct with these fields.
+    Struct(Vec<CardFeature>),
 }
 
 /// Returns the Hub's word for a number of rows.
@@ -130,6 +162,14 @@ struct FrontMatter<'a> {
     viewer: Option<bool>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     configs: Vec<FrontConfig<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    dataset_info: Vec<FrontInfo<'a>>,
+}
+
+#[derive(Serialize)]
+struct FrontInfo<'a> {
+    config_name: &'a str,
+    features: &'a [CardFeature],
 }
 
 #[derive(Serialize)]
@@ -176,6 +216,9 @@ impl DatasetCard {
         if !self.summary.trim().is_empty() {
             let _ = write!(out, "{}\n\n", prose(&self.summary));
         }
+        if let Some(url) = &self.data_studio_url {
+            let _ = write!(out, "[Look at the rows in Data Studio]({})\n\n", address(url));
+        }
         self.render_splits(&mut out);
         self.render_columns(&mut out);
         self.render_loading(&mut out);
@@ -221,6 +264,15 @@ impl DatasetCard {
                 data_files,
             })
             .collect();
+        let dataset_info = self
+            .features
+            .iter()
+            .filter(|(_, features)| !features.is_empty())
+            .map(|(config_name, features)| FrontInfo {
+                config_name,
+                features,
+            })
+            .collect();
         FrontMatter {
             pretty_name: one_line(&self.pretty_name),
             license: self
@@ -234,6 +286,7 @@ impl DatasetCard {
             tags: lines(&self.tags),
             viewer: (!self.viewer).then_some(false),
             configs,
+            dataset_info,
         }
     }
 
@@ -318,6 +371,14 @@ impl DatasetCard {
     }
 }
 
+/// Writes an address so that it stays within the parentheses of a link.
+fn address(url: &str) -> String {
+    one_line(url)
+        .chars()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '<' | '>'))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -341,6 +402,14 @@ mod tests {
         viewer: Option<bool>,
         #[serde(default)]
         configs: Vec<ParsedConfig>,
+        #[serde(default)]
+        dataset_info: Vec<ParsedInfo>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    struct ParsedInfo {
+        config_name: String,
+        features: Vec<CardFeature>,
     }
 
     #[derive(Debug, Deserialize)]
@@ -443,6 +512,36 @@ mod tests {
         assert!(
             text.contains("| `default` | `train` | `train.jsonl` | 1,200 |"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn types_are_declared_for_each_config() {
+        let text = CardFeatureKind::Dtype("string".to_owned());
+        let role = CardFeature {
+            name: "role: x".to_owned(),
+            kind: text.clone(),
+        };
+        let features = vec![
+            CardFeature {
+                name: "messages".to_owned(),
+                kind: CardFeatureKind::List(vec![role.clone()]),
+            },
+            CardFeature {
+                name: "meta".to_owned(),
+                kind: CardFeatureKind::Struct(vec![role]),
+            },
+        ];
+        let mut card = sample();
+        card.features.insert("default".to_owned(), features.clone());
+        card.data_studio_url = Some("https://huggingface.co/datasets/ada/demo/viewer".to_owned());
+        let rendered = card.render().unwrap();
+        let parsed = parse(&rendered);
+        assert_eq!(parsed.dataset_info[0].config_name, "default");
+        assert_eq!(parsed.dataset_info[0].features, features);
+        assert!(
+            rendered.contains("(https://huggingface.co/datasets/ada/demo/viewer)"),
+            "{rendered}"
         );
     }
 

@@ -12,7 +12,9 @@ use std::fmt::Write as _;
 use hf_core::HfError;
 use serde::Serialize;
 
-pub use dataset::{CardColumn, CardConfig, CardSplit, DatasetCard, size_category};
+pub use dataset::{
+    CardColumn, CardConfig, CardFeature, CardFeatureKind, CardSplit, DatasetCard, size_category,
+};
 pub use model::ModelCard;
 
 /// A named fact shown as a row of a card's table.

@@ -23,6 +23,33 @@ pub const CARD_FILE: &str = "README.md";
 /// `metadata.json` and `README.md` are read whole; a larger one is a mistake.
 const MAX_TEXT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Finds and checks folders inside `folder` that hold `train.jsonl` and `val.jsonl` of another kind of rows.
+fn further_configs(folder: &Path) -> Result<Vec<(String, PathBuf)>, HfError> {
+    let entries = std::fs::read_dir(folder).map_err(|error| io_error("open", folder, error))?;
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| io_error("open", folder, error))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str().filter(|name| {
+            !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        }) else {
+            continue;
+        };
+        let (train, val) = (entry.path().join(TRAIN_FILE), entry.path().join(VAL_FILE));
+        if !train.is_file() || !val.is_file() {
+            continue;
+        }
+        check_same_columns(&train, &check_jsonl(&train)?, &val, &check_jsonl(&val)?)?;
+        found.push((format!("{name}/{TRAIN_FILE}"), train));
+        found.push((format!("{name}/{VAL_FILE}"), val));
+    }
+    found.sort();
+    Ok(found)
+}
+
 /// A folder that holds a training dataset, checked.
 #[derive(Debug)]
 pub(crate) struct TrainingFolder {
@@ -31,6 +58,8 @@ pub(crate) struct TrainingFolder {
     pub(crate) metadata: PathBuf,
     pub(crate) train_rows: JsonlSummary,
     pub(crate) val_rows: JsonlSummary,
+    /// Files of further configs, each below a folder of its own, with their paths in the repository.
+    pub(crate) further: Vec<(String, PathBuf)>,
     facts: serde_json::Map<String, Value>,
     card: Option<String>,
 }
@@ -68,6 +97,7 @@ impl TrainingFolder {
         }
         let val_rows = check_jsonl(&val)?;
         check_same_columns(&train, &train_rows, &val, &val_rows)?;
+        let further = further_configs(folder)?;
         let facts = match serde_json::from_str(&read_text(&metadata)?) {
             Ok(Value::Object(facts)) => facts,
             Ok(_) => return Err(invalid(format!("{} is not a JSON object", metadata.display()))),
@@ -92,6 +122,7 @@ impl TrainingFolder {
             metadata,
             train_rows,
             val_rows,
+            further,
             facts,
             card,
         })
@@ -250,6 +281,24 @@ mod tests {
     }
 
     const ROW: &str = "{\"messages\":[]}\n";
+
+    #[test]
+    fn folders_with_another_kind_of_rows_belong_to_the_dataset() {
+        let folder = folder(&[(TRAIN_FILE, ROW), (VAL_FILE, ROW), (METADATA_FILE, "{}")]);
+        for name in ["preference", ".bashgym-build-x", "notes"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for name in ["preference", ".bashgym-build-x"] {
+            for file in [TRAIN_FILE, VAL_FILE] {
+                std::fs::write(folder.path().join(name).join(file), "{\"prompt\":[]}\n").unwrap();
+            }
+        }
+        let checked = TrainingFolder::check(folder.path()).unwrap();
+        let paths: Vec<&str> = checked.further.iter().map(|(path, _)| path.as_str()).collect();
+        assert_eq!(paths, ["preference/train.jsonl", "preference/val.jsonl"]);
+        std::fs::write(folder.path().join("preference/val.jsonl"), "not json\n").unwrap();
+        assert!(TrainingFolder::check(folder.path()).is_err());
+    }
 
     #[test]
     fn a_folder_is_described_by_its_files() {

@@ -180,7 +180,7 @@ impl HfDatasetManager {
         } else {
             RepoId::new(&self.namespace, name)?
         };
-        let mut repo = RepoFiles::new(&self.client, RepoType::Dataset, repo_id).with_gate(self.gate);
+        let mut repo = RepoFiles::new(&self.client, RepoType::Dataset, repo_id).with_gate(self.gate.clone());
         if let Some(folder) = &self.xet_cache {
             repo = repo.with_xet_cache(folder);
         }
@@ -190,7 +190,8 @@ impl HfDatasetManager {
     /// Uploads the training dataset in `local_path` as one commit; the repository is created if it is missing.
     ///
     /// The folder must hold `train.jsonl` with at least one row, `val.jsonl` and `metadata.json`. Its `README.md` is
-    /// uploaded too, or one is written from what the files say. Everything is checked before anything is sent.
+    /// uploaded too, or one is written from what the files say, and so are folders with a `train.jsonl` and a
+    /// `val.jsonl` of another kind of rows. Everything is checked before anything is sent.
     ///
     /// # Errors
     ///
@@ -207,12 +208,18 @@ impl HfDatasetManager {
         let folder = local_path.to_path_buf();
         let checked = blocking(move || TrainingFolder::check(&folder)).await?;
         let card = checked.card(repo.repo_id().as_str(), config)?;
-        let operations = vec![
+        let mut operations = vec![
             CommitOperation::add_bytes(CARD_FILE, card),
             CommitOperation::add_file(METADATA_FILE, &checked.metadata),
             CommitOperation::add_file(TRAIN_FILE, &checked.train),
             CommitOperation::add_file(VAL_FILE, &checked.val),
         ];
+        operations.extend(
+            checked
+                .further
+                .iter()
+                .map(|(path, source)| CommitOperation::add_file(path.as_str(), source)),
+        );
         let message = format!(
             "Upload {} training and {} validation rows",
             checked.train_rows.rows, checked.val_rows.rows
@@ -259,6 +266,17 @@ impl HfDatasetManager {
         message: &str,
         config: &DatasetConfig,
     ) -> Result<UploadedDataset, HfError> {
+        let options = CommitOptions {
+            message: config
+                .commit_message
+                .clone()
+                .unwrap_or_else(|| message.to_owned()),
+            parent_commit: config.parent_commit.clone(),
+            progress: config.progress.clone(),
+            ..CommitOptions::default()
+        };
+        // The gate speaks before the Hub hears anything, the repository's name included.
+        let cleared = repo.clear(operations, &options).await?;
         let created = repo
             .create(&CreateOptions {
                 private: config.private,
@@ -272,16 +290,7 @@ impl HfDatasetManager {
                 repo.repo_id()
             )));
         }
-        let options = CommitOptions {
-            message: config
-                .commit_message
-                .clone()
-                .unwrap_or_else(|| message.to_owned()),
-            parent_commit: config.parent_commit.clone(),
-            progress: config.progress.clone(),
-            ..CommitOptions::default()
-        };
-        let CommitInfo { oid, changed, .. } = repo.commit(operations, &options).await?;
+        let CommitInfo { oid, changed, .. } = repo.commit_cleared(cleared, None, &options).await?;
         Ok(UploadedDataset {
             repo_id: repo.repo_id().clone(),
             revision: oid,

@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::body::{FaultSlot, PIECE, PieceSender, changed, fill, produced};
 use super::{RepoFiles, wire};
+use crate::gate::Passed;
 use crate::hash::{ContentHasher, ContentId, SAMPLE, feed};
 use crate::path::check_repo_path;
 use crate::pattern::Patterns;
@@ -158,6 +159,8 @@ pub(super) struct Planned {
     sample: Bytes,
     blob_id: Option<String>,
     sha256: Option<String>,
+    /// The BLAKE3 hash of what passed the gate.
+    passed: Option<blake3::Hash>,
     pub(super) large: bool,
 }
 
@@ -182,7 +185,7 @@ impl Stamp {
 }
 
 impl Planned {
-    fn open(path: String, source: Source) -> Result<Self, HfError> {
+    fn open(path: String, source: Source, passed: Option<blake3::Hash>) -> Result<Self, HfError> {
         let (size, stamp, sample) = match &source {
             Source::Bytes(bytes) => (bytes.len() as u64, None, bytes.slice(..bytes.len().min(SAMPLE))),
             Source::File(file) => {
@@ -202,6 +205,7 @@ impl Planned {
             sample,
             blob_id: None,
             sha256: None,
+            passed,
             large: false,
         })
     }
@@ -246,11 +250,24 @@ impl Planned {
             ContentHasher::git_blob(self.size)
         };
         match &self.source {
-            Source::Bytes(bytes) => hasher.update(bytes),
+            Source::Bytes(bytes) => {
+                if self.passed.is_some_and(|passed| blake3::hash(bytes) != passed) {
+                    return Err(not_what_passed(&self.path));
+                }
+                hasher.update(bytes);
+            }
             Source::File(path) => {
-                let mut file = File::open(path).map_err(|error| io_error("open", path, error))?;
+                let file = File::open(path).map_err(|error| io_error("open", path, error))?;
+                let mut file = Witnessed {
+                    inner: file,
+                    hasher: self.passed.map(|_| blake3::Hasher::new()),
+                };
                 let read = feed(&mut file, &mut hasher, u64::MAX, keep_going)
                     .map_err(|error| io_error("read", path, error))?;
+                let seen = file.hasher.map(|hasher| hasher.finalize());
+                if seen != self.passed {
+                    return Err(not_what_passed(&self.path));
+                }
                 if read != self.size {
                     return Err(changed(path));
                 }
@@ -261,11 +278,42 @@ impl Planned {
     }
 }
 
+/// Hashes what is read through it, to compare it with what passed the gate.
+struct Witnessed {
+    inner: File,
+    hasher: Option<blake3::Hasher>,
+}
+
+impl std::io::Read for Witnessed {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&buffer[..read]);
+        }
+        Ok(read)
+    }
+}
+
+/// The error for bytes that are not those the gate passed.
+fn not_what_passed(path: &str) -> HfError {
+    invalid(format!(
+        "{path} is not what passed the secret scan; nothing was uploaded. Leave the files alone and upload again"
+    ))
+}
+
 /// What a round of a commit changes.
 struct Round {
     adds: Vec<Planned>,
     deletes: Vec<CommitOperation>,
     unchanged: u64,
+}
+
+/// What a commit changes, once the gate has passed it. The copies it is made from live as long as this.
+#[derive(Debug)]
+pub(crate) struct Cleared {
+    files: Vec<Planned>,
+    deletes: Vec<CommitOperation>,
+    _passed: Passed,
 }
 
 /// How sending a commit ended.
@@ -326,12 +374,47 @@ impl RepoFiles {
         delete_patterns: Option<Patterns>,
         options: &CommitOptions,
     ) -> Result<CommitInfo, HfError> {
+        let cleared = self.clear(operations, options).await?;
+        self.commit_cleared(cleared, delete_patterns, options).await
+    }
+
+    /// Checks what a commit would do, and lets the gate look at all of it. Nothing is sent.
+    pub(crate) async fn clear(
+        &self,
+        operations: Vec<CommitOperation>,
+        options: &CommitOptions,
+    ) -> Result<Cleared, HfError> {
         self.gate.check(self.client.endpoint())?;
         check_operations(&operations)?;
         if options.message.trim().is_empty() {
             return Err(invalid("the commit needs a message"));
         }
-        let (mut files, deletes) = blocking(move || open_all(operations)).await?;
+        let gate = self.gate.clone();
+        let words = [options.message.clone(), options.description.clone()];
+        blocking(move || {
+            let (cleared, passed) = gate.clear(operations, &[&words[0], &words[1]])?;
+            let (files, deletes) = open_all(cleared)?;
+            Ok(Cleared {
+                files,
+                deletes,
+                _passed: passed,
+            })
+        })
+        .await
+    }
+
+    /// Makes the commit of what the gate passed.
+    pub(crate) async fn commit_cleared(
+        &self,
+        cleared: Cleared,
+        delete_patterns: Option<Patterns>,
+        options: &CommitOptions,
+    ) -> Result<CommitInfo, HfError> {
+        let Cleared {
+            mut files,
+            deletes,
+            _passed,
+        } = cleared;
         self.check_card(&files).await?;
         let total: u64 = files.iter().map(|file| file.size).sum();
         let count = files.len() as u64;
@@ -706,12 +789,14 @@ fn check_operations(operations: &[CommitOperation]) -> Result<(), HfError> {
     Ok(())
 }
 
-fn open_all(operations: Vec<CommitOperation>) -> Result<(Vec<Planned>, Vec<CommitOperation>), HfError> {
+fn open_all(
+    operations: Vec<(CommitOperation, Option<blake3::Hash>)>,
+) -> Result<(Vec<Planned>, Vec<CommitOperation>), HfError> {
     let mut files = Vec::new();
     let mut deletes = Vec::new();
-    for operation in operations {
+    for (operation, passed) in operations {
         match operation {
-            CommitOperation::Add { path, source } => files.push(Planned::open(path, source)?),
+            CommitOperation::Add { path, source } => files.push(Planned::open(path, source, passed)?),
             other => deletes.push(other),
         }
     }

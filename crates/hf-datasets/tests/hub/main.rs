@@ -6,4 +6,5 @@ mod datasets;
 mod download;
 mod support;
 mod upload;
+mod viewer;
 mod wire;
