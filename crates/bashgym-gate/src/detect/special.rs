@@ -1,0 +1,384 @@
+//! What no single pattern catches: keys over many lines, tokens that were cut or wrapped, home folders, random strings.
+
+use super::{Finding, Names, RANK_PERSONAL, RANK_SPECIAL};
+use crate::decode::{line_break, skip_escape};
+use crate::rules::{entropy, looks_random};
+
+/// The most of a private key.
+const LONGEST_KEY: usize = 24 * 1024;
+
+/// How home folders are written.
+pub(super) const HOME_WORDS: &[&str] = &["/home/", "/users/", "home\\/", "users\\/", "users\\"];
+
+/// A token by its prefix, for when it is cut or wrapped.
+#[derive(Debug)]
+pub(super) struct Cut {
+    pub(super) prefix: &'static str,
+    pub(super) kind: &'static str,
+    /// Letters behind the prefix of a whole token.
+    full: usize,
+}
+
+const fn cut(prefix: &'static str, kind: &'static str, full: usize) -> Cut {
+    Cut { prefix, kind, full }
+}
+
+pub(super) const CUTS: &[Cut] = &[
+    cut("hf_", "hf_token", 34),
+    cut("sk-ant-api03-", "anthropic_key", 93),
+    cut("sk-proj-", "openai_key", 48),
+    cut("ghp_", "github_token", 36),
+    cut("gho_", "github_token", 36),
+    cut("ghs_", "github_token", 36),
+    cut("github_pat_", "github_token", 82),
+    cut("glpat-", "gitlab_token", 20),
+    cut("akia", "aws_access_key", 16),
+    cut("xoxb-", "slack_token", 40),
+    cut("xoxp-", "slack_token", 40),
+    cut("aiza", "google_key", 35),
+    cut("npm_", "npm_token", 36),
+    cut("pypi-", "pypi_token", 60),
+    cut("sk_live_", "stripe_key", 24),
+    cut("dop_v1_", "digitalocean_token", 64),
+    cut("hvs.", "vault_token", 90),
+    cut("dapi", "databricks_token", 32),
+    cut("dckr_pat_", "docker_token", 27),
+    cut("eyj", "jwt", 60),
+];
+
+fn is_body(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// Whether a word begins at `at`; the letter of an escape is not part of it.
+fn begins(text: &[u8], at: usize) -> bool {
+    at == 0
+        || !(text[at - 1].is_ascii_alphanumeric() || text[at - 1] == b'_')
+        || skip_escape(text, at - 1) == at
+}
+
+/// A token that a line break or a cut keeps from having its full length.
+pub(super) fn cut_token(cut: &Cut, text: &[u8], at: usize, out: &mut Vec<Finding>) {
+    let prefix = at + cut.prefix.len();
+    let same_case = text[at..prefix].eq_ignore_ascii_case(cut.prefix.as_bytes())
+        && match cut.prefix {
+            "akia" => &text[at..prefix] == b"AKIA",
+            "aiza" => &text[at..prefix] == b"AIza",
+            "eyj" => &text[at..prefix] == b"eyJ",
+            lower => &text[at..prefix] == lower.as_bytes(),
+        };
+    if !same_case || !begins(text, at) {
+        return;
+    }
+    let mut body: Vec<u8> = Vec::new();
+    let mut pos = prefix;
+    let mut end = prefix;
+    let mut wrapped = false;
+    while body.len() < cut.full {
+        match text.get(pos) {
+            Some(byte) if is_body(*byte) || (cut.kind == "jwt" && *byte == b'.') => {
+                body.push(*byte);
+                pos += 1;
+                end = pos;
+            }
+            Some(_) if body.len() >= 4 => {
+                let Some(mut next) = line_break(text, pos) else {
+                    break;
+                };
+                while text
+                    .get(next)
+                    .is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'|' | b'>'))
+                    && next < pos + 16
+                {
+                    next += 1;
+                }
+                // What goes on after the break must look like the rest of a token, not like the next sentence.
+                let rest = text[next..].iter().take_while(|byte| is_body(**byte)).count();
+                let missing = cut.full - body.len();
+                if rest < missing.min(8) || !looks_like_rest(&text[next..next + rest.min(missing)]) {
+                    break;
+                }
+                wrapped = true;
+                pos = next;
+            }
+            _ => break,
+        }
+    }
+    let full = body.len() >= cut.full;
+    if full && !wrapped {
+        return;
+    }
+    let random = body.iter().any(u8::is_ascii_digit) && looks_random(&body) && entropy(&body) >= 2.5;
+    if full || (body.len() >= 6 && random && is_cut(text, end)) {
+        let value = [cut.prefix.as_bytes(), body.as_slice()].concat();
+        out.push(Finding::plain(at, end, cut.kind, RANK_SPECIAL, &value));
+    }
+}
+
+fn looks_like_rest(part: &[u8]) -> bool {
+    let digits = part.iter().any(u8::is_ascii_digit);
+    let upper = part.iter().skip(1).any(u8::is_ascii_uppercase);
+    let lower = part.iter().any(u8::is_ascii_lowercase);
+    digits || (upper && lower)
+}
+
+/// Whether a text is cut at `at`.
+fn is_cut(text: &[u8], at: usize) -> bool {
+    let rest = &text[at.min(text.len())..];
+    rest.is_empty()
+        || [
+            "…", "...", "\\u2026", "\\n[", "\n[", " [", "[", "<", "\\n…", "\n…", "\\n...", "\n...", " …",
+            "\"", "\\\"", "***",
+        ]
+        .iter()
+        .any(|mark| rest.starts_with(mark.as_bytes()))
+}
+
+/// A private key, from its first line on; cut keys go as far as they look like one.
+pub(super) fn private_key(text: &[u8], at: usize, out: &mut Vec<Finding>) {
+    let Some(body) = header_end(text, at + "-----begin".len()) else {
+        return;
+    };
+    let most = text.len().min(at + LONGEST_KEY);
+    let end = memchr::memmem::find(&text[body..most], b"-----END")
+        .and_then(|tail| header_end(text, body + tail + "-----end".len()))
+        .unwrap_or_else(|| {
+            body + text[body..most]
+                .iter()
+                .take_while(|byte| is_key_body(**byte))
+                .count()
+        });
+    if end > body + 4 {
+        out.push(Finding::plain(
+            at,
+            end,
+            "private_key",
+            RANK_SPECIAL,
+            &text[at..end],
+        ));
+    }
+}
+
+/// The end of a key whose beginning was cut away.
+pub(super) fn key_end(text: &[u8], at: usize, out: &mut Vec<Finding>) {
+    let Some(end) = header_end(text, at + "-----end".len()) else {
+        return;
+    };
+    let least = at.saturating_sub(LONGEST_KEY);
+    let body = text[least..at]
+        .iter()
+        .rev()
+        .take_while(|byte| is_key_body(**byte) && !matches!(byte, b' ' | b'\t'))
+        .count();
+    if memchr::memmem::find(&text[at - body..at], b"-----BEGIN").is_some() {
+        return;
+    }
+    // The line break before the first line that is left is not part of it.
+    let mut start = at - body;
+    while let Some(next) = line_break(text, start) {
+        start = next;
+    }
+    while text[start].is_ascii_whitespace() {
+        start += 1;
+    }
+    if body >= 20 {
+        out.push(Finding::plain(
+            start,
+            end,
+            "private_key",
+            RANK_SPECIAL,
+            &text[start..end],
+        ));
+    }
+}
+
+/// The place after `… PRIVATE KEY-----`.
+fn header_end(text: &[u8], at: usize) -> Option<usize> {
+    let line = text.get(at..text.len().min(at + 80))?;
+    let dashes = memchr::memmem::find(line, b"-----")?;
+    memchr::memmem::find(&line[..dashes], b"PRIVATE KEY")?;
+    Some(at + dashes + 5)
+}
+
+fn is_key_body(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || byte.is_ascii_whitespace()
+        || matches!(byte, b'+' | b'/' | b'=' | b'\\' | b',' | b':' | b'-')
+}
+
+/// The name in the path of a home folder.
+pub(super) fn home(text: &[u8], at: usize, length: usize, names: &mut Names, out: &mut Vec<Finding>) {
+    let word = &text[at..at + length];
+    let windows = word.ends_with(b"s\\") && !word.starts_with(b"/");
+    let start = if word.starts_with(b"/") || windows {
+        at
+    } else {
+        at.saturating_sub(1)
+    };
+    if windows {
+        let drive = text[..at].iter().rposition(|byte| *byte != b'\\');
+        if !drive.is_some_and(|drive| drive + 1 < at && text[drive] == b':') {
+            return;
+        }
+    } else {
+        let before = &text[start.saturating_sub(2)..start];
+        let absolute = match before {
+            [b'/' | b'\\', _] | [] | [_] => true,
+            [_, last] => !(last.is_ascii_alphanumeric() || matches!(last, b'.' | b'_' | b'-' | b'~')),
+            _ => true,
+        };
+        let flag = matches!(before, [b'-', letter] if letter.is_ascii_alphabetic());
+        if !absolute && !flag {
+            return;
+        }
+    }
+    let mut from = at + length;
+    while text.get(from) == Some(&b'\\') {
+        from += 1;
+    }
+    let rest = &text[from..];
+    if !rest.first().is_some_and(u8::is_ascii_alphanumeric) {
+        return;
+    }
+    let length = rest
+        .iter()
+        .take(64)
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        .count();
+    let name = &rest[..length];
+    let kept = name.len() - name.iter().rev().take_while(|byte| **byte == b'.').count();
+    let Ok(name) = std::str::from_utf8(&name[..kept]) else {
+        return;
+    };
+    if crate::replace::is_user_placeholder(name) {
+        return;
+    }
+    names.learn(name);
+    out.push(Finding::plain(
+        from,
+        from + kept,
+        "user_name",
+        RANK_PERSONAL,
+        name.as_bytes(),
+    ));
+}
+
+/// Whether a value is assigned behind a name: an operator, then something long enough to be a secret.
+///
+/// Rules of gitleaks know more operators than ours, and look for longer values with a digit.
+pub(super) fn assignment_ahead(text: &[u8], behind: usize, own: bool) -> bool {
+    let rest = &text[behind..text.len().min(behind + 96)];
+    let in_name =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b'\t');
+    let name = rest.iter().take(24).take_while(|byte| in_name(**byte)).count();
+    let quote = |byte: u8| {
+        matches!(
+            byte,
+            b'"' | b'\'' | b'\\' | b'`' | b']' | b')' | b'}' | b' ' | b'\n'
+        )
+    };
+    let mut at = name;
+    while rest.get(at).copied().is_some_and(quote) && at < name + 12 {
+        at += 1;
+    }
+    let operator =
+        |byte: u8| matches!(byte, b'=' | b':') || (!own && matches!(byte, b'>' | b'|' | b'?' | b','));
+    if !rest.get(at).copied().is_some_and(operator) {
+        return false;
+    }
+    while rest
+        .get(at)
+        .copied()
+        .is_some_and(|byte| operator(byte) || byte == b'>' || quote(byte))
+        && at < name + 40
+    {
+        at += 1;
+    }
+    let value = &rest[at.min(rest.len())..];
+    let length = value
+        .iter()
+        .take_while(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\' | b',' | b'`'))
+        .count();
+    let value = &value[..length];
+    if own {
+        length >= 6
+    } else {
+        length >= 8 && value.iter().any(u8::is_ascii_digit)
+    }
+}
+
+/// Whether an escape stands for a plain letter, digit, hyphen or underscore.
+pub(super) fn escapes_a_letter(text: &[u8]) -> bool {
+    let digits = match text {
+        [b'\\', b'u', b'0', b'0', a, b, ..] | [b'\\', b'x', a, b, ..] => [*a, *b],
+        _ => return false,
+    };
+    let value = digits.iter().try_fold(0_u32, |value, digit| {
+        Some(value * 16 + char::from(*digit).to_digit(16)?)
+    });
+    value
+        .and_then(char::from_u32)
+        .is_some_and(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-'))
+}
+
+/// Begins of strings that are ids or checksums, and no secrets.
+const IDS: &[&str] = &[
+    "toolu_",
+    "agent_",
+    "srvtoolu_",
+    "msg_",
+    "req_",
+    "call_",
+    "chatcmpl-",
+    "resp_",
+    "rs_",
+    "fc_",
+    "file-",
+    "sha1-",
+    "sha256-",
+    "sha384-",
+    "sha512-",
+    "h1",
+    "run_",
+    "thread_",
+    "item_",
+    "ctc_",
+    "ws_",
+    "gen-",
+    "price_",
+    "prod_",
+    "cus_",
+    "evt_",
+];
+
+/// Whether a run of letters is random, and no id, checksum, path or name.
+pub(super) fn is_random(run: &[u8]) -> bool {
+    // A path, in part or whole.
+    let slashes = memchr::memchr_iter(b'/', run).count();
+    if slashes > 3 || run.first() == Some(&b'/') {
+        return false;
+    }
+    if !(32..=120).contains(&run.len()) || IDS.iter().any(|id| run.starts_with(id.as_bytes())) {
+        return false;
+    }
+    let class = |byte: u8| match byte {
+        b'a'..=b'z' => 0,
+        b'A'..=b'Z' => 1,
+        b'0'..=b'9' => 2,
+        _ => 3,
+    };
+    let mut counts = [0_usize; 4];
+    let mut changes = 0;
+    for (n, byte) in run.iter().enumerate() {
+        counts[class(*byte)] += 1;
+        if n > 0 && class(run[n - 1]) != class(*byte) {
+            changes += 1;
+        }
+    }
+    counts[0] >= 4
+        && counts[1] >= 4
+        && counts[2] >= 3
+        && counts[3] * 8 <= run.len()
+        && changes * 100 >= run.len() * 38
+        && entropy(run) >= 4.2
+}
