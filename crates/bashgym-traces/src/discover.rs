@@ -21,6 +21,10 @@ pub struct SessionFile {
     pub size_bytes: u64,
     /// The first time written in it, as far as its head tells.
     pub started_at: Option<Timestamp>,
+    /// The session meant, where one file holds many (OpenCode's database); `None` takes all that is in the file.
+    pub session_id: Option<String>,
+    /// What tells that a session of a database has changed.
+    pub(crate) stamp: Option<u64>,
 }
 
 impl SessionFile {
@@ -42,7 +46,22 @@ impl SessionFile {
             path,
             size_bytes: meta.len(),
             started_at,
+            session_id: None,
+            stamp: None,
         })
+    }
+}
+
+impl SessionFile {
+    /// Stands for an input that is no file.
+    pub(crate) fn unread(name: &Path, size_bytes: u64) -> Self {
+        Self {
+            path: name.to_owned(),
+            size_bytes,
+            started_at: None,
+            session_id: None,
+            stamp: None,
+        }
     }
 }
 
@@ -65,30 +84,101 @@ pub struct AgentFolder {
     pub path: PathBuf,
 }
 
-/// Returns the agents' own folders under a home directory, those that exist.
-///
-/// # Source
-///
-/// Claude Code keeps `~/.claude/projects`, Codex `~/.codex/sessions` and `~/.codex/archived_sessions`.
+/// Where the agents keep their things on this machine; whoever reads the environment fills it in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentHomes {
+    /// The person's home folder.
+    pub home: PathBuf,
+    /// `CLAUDE_CONFIG_DIR`, in place of `~/.claude`.
+    pub claude_config_dir: Option<PathBuf>,
+    /// `CODEX_HOME`, in place of `~/.codex`.
+    pub codex_home: Option<PathBuf>,
+    /// `GEMINI_CLI_HOME`: the folder that holds `.gemini`, in place of the home folder.
+    pub gemini_cli_home: Option<PathBuf>,
+    /// `XDG_DATA_HOME`, in place of `~/.local/share`; OpenCode keeps its data under it.
+    pub xdg_data_home: Option<PathBuf>,
+    /// `COPILOT_HOME`, in place of `~/.copilot`.
+    pub copilot_home: Option<PathBuf>,
+    /// `PI_CODING_AGENT_DIR`, in place of `~/.pi/agent`.
+    pub pi_agent_dir: Option<PathBuf>,
+}
+
+impl AgentHomes {
+    /// The defaults under a home folder.
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        Self {
+            home: home.into(),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the agents' own folders, those that exist.
+    ///
+    /// # Source
+    ///
+    /// Claude Code keeps `projects`; Codex `sessions` and `archived_sessions`; Gemini CLI `.gemini/tmp/<project>/chats`;
+    /// OpenCode `opencode/storage` and, since 2026, `opencode/opencode*.db`; Copilot CLI `session-state`; Pi `sessions`.
+    pub fn folders(&self) -> Vec<AgentFolder> {
+        let or =
+            |named: &Option<PathBuf>, default: &str| named.clone().unwrap_or_else(|| self.home.join(default));
+        let codex = or(&self.codex_home, ".codex");
+        let opencode = or(&self.xdg_data_home, ".local/share").join("opencode");
+        let mut paths = vec![
+            (
+                Agent::ClaudeCode,
+                or(&self.claude_config_dir, ".claude").join("projects"),
+            ),
+            (Agent::Codex, codex.join("sessions")),
+            (Agent::Codex, codex.join("archived_sessions")),
+        ];
+        let gemini = self
+            .gemini_cli_home
+            .as_ref()
+            .unwrap_or(&self.home)
+            .join(".gemini/tmp");
+        for project in children(&gemini) {
+            paths.push((Agent::GeminiCli, project.join("chats")));
+        }
+        paths.push((Agent::OpenCode, opencode.join("storage")));
+        for file in children(&opencode) {
+            if is_store_name(&file) {
+                paths.push((Agent::OpenCode, file));
+            }
+        }
+        paths.push((
+            Agent::CopilotCli,
+            or(&self.copilot_home, ".copilot").join("session-state"),
+        ));
+        paths.push((Agent::Pi, or(&self.pi_agent_dir, ".pi/agent").join("sessions")));
+        paths
+            .into_iter()
+            .map(|(agent, path)| AgentFolder { agent, path })
+            .filter(|folder| folder.path.is_dir() || is_store_name(&folder.path))
+            .collect()
+    }
+}
+
+/// Returns the agents' own folders under a home directory, those that exist, by their default names.
 pub fn agent_folders(home: &Path) -> Vec<AgentFolder> {
-    [
-        (Agent::ClaudeCode, ".claude/projects"),
-        (Agent::Codex, ".codex/sessions"),
-        (Agent::Codex, ".codex/archived_sessions"),
-    ]
-    .into_iter()
-    .map(|(agent, folder)| AgentFolder {
-        agent,
-        path: home.join(folder),
-    })
-    .filter(|folder| folder.path.is_dir())
-    .collect()
+    AgentHomes::new(home).folders()
+}
+
+fn children(folder: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .collect();
+    found.sort();
+    found
 }
 
 /// Finds the session files under the paths, oldest session first.
 ///
 /// A file that is named is taken whatever its name; in folders, files ending in `.jsonl`, `.json`, `.jsonl.zst` or
-/// `.json.zst` are. Links to files are followed, links to folders inside a folder are not, and a file that is reached
+/// `.json.zst` are, except those that are known to hold no session (the messages and parts of an OpenCode tree, what
+/// Gemini CLI and Copilot CLI keep beside their sessions), and OpenCode's databases. A database gives one entry for each of
+/// its sessions. Links to files are followed, links to folders inside a folder are not, and a file that is reached
 /// twice is taken once. Whether a file really is a session is for [`crate::import`] to say.
 ///
 /// # Errors
@@ -105,7 +195,11 @@ pub fn find_session_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<SessionFile
             take(path, &mut seen, &mut files)?;
             continue;
         }
-        for entry in WalkDir::new(path).follow_links(false).sort_by_file_name() {
+        let walk = WalkDir::new(path).follow_links(false).sort_by_file_name();
+        for entry in walk
+            .into_iter()
+            .filter_entry(|entry| entry.depth() == 0 || !is_beside_sessions(entry.path()))
+        {
             let entry = entry.map_err(|e| {
                 let at = e.path().unwrap_or(path).to_owned();
                 let source = e
@@ -130,10 +224,67 @@ pub fn find_session_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<SessionFile
 
 fn take(path: &Path, seen: &mut HashSet<PathBuf>, files: &mut Vec<SessionFile>) -> Result<(), TracesError> {
     let real = fs::canonicalize(path).map_err(|e| not_found_or(path, e))?;
-    if seen.insert(real) {
-        files.push(SessionFile::new(path)?);
+    if !seen.insert(real) {
+        return Ok(());
+    }
+    let file = SessionFile::new(path)?;
+    if crate::importers::is_store(path)
+        && let Ok(sessions) = crate::importers::sessions_in(path)
+        && !sessions.is_empty()
+    {
+        let share = file.size_bytes / sessions.len() as u64;
+        files.extend(sessions.into_iter().map(|session| SessionFile {
+            path: file.path.clone(),
+            size_bytes: share,
+            started_at: session.created,
+            session_id: Some(session.id),
+            stamp: Some(session.stamp),
+        }));
+    } else {
+        files.push(file);
     }
     Ok(())
+}
+
+/// Lists all files a session is made of: the file itself, the messages and parts of an OpenCode tree, the write-ahead log of
+/// a database.
+pub fn files_behind(file: &SessionFile) -> Vec<PathBuf> {
+    let mut files = vec![file.path.clone()];
+    if crate::importers::is_tree_session(&file.path) {
+        files.extend(crate::importers::tree_files(&file.path));
+    } else if file.session_id.is_some() {
+        let mut log = file.path.as_os_str().to_owned();
+        log.push("-wal");
+        files.push(PathBuf::from(log));
+        files.retain(|path| path.is_file());
+    }
+    files
+}
+
+/// Whether a file or folder is one that an agent keeps beside its sessions, as far as its place tells.
+fn is_beside_sessions(path: &Path) -> bool {
+    let (Some(name), Some(parent)) = (path.file_name().and_then(|n| n.to_str()), path.parent()) else {
+        return false;
+    };
+    let beside = |sibling: &str| parent.join(sibling).is_dir();
+    match name {
+        // OpenCode's tree: what a session is made of belongs to its file under `session`.
+        "message" | "part" | "session_diff" | "todo" | "project" | "share" | "snapshot" => {
+            beside("session") && beside("message")
+        }
+        "logs.json" => beside("chats"),
+        "checkpoints" | "files" | "rewind-snapshots" | "research" => parent.join("events.jsonl").is_file(),
+        _ => {
+            let copilot = parent.parent().and_then(Path::file_name) == Some("session-state".as_ref());
+            copilot && name != "events.jsonl" && path.is_file()
+        }
+    }
+}
+
+/// Whether a file is called like a database of OpenCode.
+fn is_store_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+    name.starts_with("opencode") && path.extension().is_some_and(|e| e == "db") && path.is_file()
 }
 
 fn is_session_name(path: &Path) -> bool {
@@ -145,7 +296,7 @@ fn is_session_name(path: &Path) -> bool {
     let by_extension = Path::new(name)
         .extension()
         .is_some_and(|e| e == "jsonl" || e == "json");
-    by_extension && !name.ends_with(".meta.json")
+    (by_extension && !name.ends_with(".meta.json")) || is_store_name(path)
 }
 
 /// Finds the first `"timestamp":"…"` near the start of a file, as far as it can be read.
@@ -159,7 +310,22 @@ fn head_timestamp(path: &Path) -> Option<Timestamp> {
 }
 
 fn first_timestamp(head: &[u8]) -> Option<Timestamp> {
-    let key = b"\"timestamp\"";
+    time_at(head, b"\"timestamp\"")
+        .or_else(|| time_at(head, b"\"startTime\""))
+        .or_else(|| created_millis(head))
+}
+
+/// Finds the `"created": <milliseconds>` of OpenCode's files.
+fn created_millis(head: &[u8]) -> Option<Timestamp> {
+    let key = b"\"created\"";
+    let rest = &head[memmem::find(head, key)? + key.len()..];
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+    let millis = std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()?;
+    Timestamp::from_millisecond(millis).ok()
+}
+
+fn time_at(head: &[u8], key: &[u8]) -> Option<Timestamp> {
     memmem::find_iter(head, key).find_map(|at| {
         let rest = head[at + key.len()..]
             .trim_ascii_start()

@@ -18,8 +18,8 @@ pub enum TracesError {
     },
     /// The paths exist, but hold no file that could be a session log.
     #[error(
-        "no session logs under {}; they end in .jsonl, .json or .jsonl.zst (Claude Code keeps them in \
-         ~/.claude/projects, Codex in ~/.codex/sessions)",
+        "no session logs under {}; they end in .jsonl, .json, .jsonl.zst or .db (Claude Code keeps them in \
+         ~/.claude/projects, Codex in ~/.codex/sessions, others where `bashgym sessions ls --help` says)",
         list(paths)
     )]
     NoSessionFiles {
@@ -47,6 +47,18 @@ pub enum TracesError {
         /// What to do about it.
         next_step: &'static str,
     },
+    /// A stage was asked for before the one whose output it reads.
+    #[error(
+        "{} holds no output of `{stage}`; run `bashgym data {stage} --work {}` first",
+        work.display(),
+        work.display()
+    )]
+    StageMissing {
+        /// The stage that is missing.
+        stage: &'static str,
+        /// The work folder.
+        work: PathBuf,
+    },
     /// An option has a value outside its range.
     #[error("{option} is {value}; it must be {expected}")]
     InvalidOption {
@@ -60,6 +72,23 @@ pub enum TracesError {
     /// A row could not be turned into JSON, which is a fault of this crate.
     #[error("a training example could not be written as JSON; please report this")]
     Encode(#[source] serde_json::Error),
+    /// Another process has the archive open.
+    #[error("the archive {} is in use by another process; wait for it, or end it", path.display())]
+    ArchiveInUse {
+        /// The archive's folder.
+        path: PathBuf,
+    },
+    /// A part of an archive is missing or not what it was.
+    #[error(
+        "the archive is damaged at {}: {what}; put the part back from a backup, or add the original again if it is still there",
+        path.display()
+    )]
+    ArchiveDamaged {
+        /// The part.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
     /// The caller asked to stop.
     #[error("stopped on request; nothing was written")]
     Stopped,

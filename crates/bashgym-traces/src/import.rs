@@ -1,9 +1,10 @@
 //! Reads many files at once and hands the sessions on in the files' order.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 
@@ -11,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::discover::SessionFile;
 use crate::error::TracesError;
-use crate::importers::{FileOutcome, Parsed, read_file};
-use crate::model::{MessageKind, Role, Trace};
+use crate::importers::{FileOutcome, read_file, read_input};
+use crate::model::Trace;
 use crate::report::{ImportSummary, Problem, bump};
+use crate::settle::Settler;
 
 /// How sessions are read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,8 @@ use crate::report::{ImportSummary, Problem, bump};
 pub struct ImportOptions {
     /// Lines longer than this are counted and skipped without being held in memory (bytes).
     pub max_line_bytes: usize,
+    /// A file that is one JSON object (Gemini CLI) is read up to here (bytes).
+    pub max_document_bytes: usize,
     /// Texts and tool outputs longer than this are cut, marked and counted (bytes).
     pub max_text_bytes: usize,
     /// Problems listed one by one for each file; those beyond are counted.
@@ -33,10 +37,30 @@ impl Default for ImportOptions {
     fn default() -> Self {
         Self {
             max_line_bytes: 16 * 1024 * 1024,
+            max_document_bytes: 64 * 1024 * 1024,
             max_text_bytes: 256 * 1024,
             max_problems_per_file: 100,
             threads: None,
         }
+    }
+}
+
+impl ImportOptions {
+    pub(crate) fn check(&self) -> Result<(), TracesError> {
+        for (option, value) in [
+            ("max_line_bytes", self.max_line_bytes),
+            ("max_document_bytes", self.max_document_bytes),
+            ("max_text_bytes", self.max_text_bytes),
+        ] {
+            if value == 0 {
+                return Err(TracesError::InvalidOption {
+                    option,
+                    value: value.to_string(),
+                    expected: "1 or more",
+                });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -84,49 +108,67 @@ pub fn import(
     options: &ImportOptions,
     sink: &mut dyn FnMut(ImportEvent) -> ControlFlow<()>,
 ) -> Result<ImportSummary, TracesError> {
-    for (option, value) in [
-        ("max_line_bytes", options.max_line_bytes),
-        ("max_text_bytes", options.max_text_bytes),
-    ] {
-        if value == 0 {
-            return Err(TracesError::InvalidOption {
-                option,
-                value: value.to_string(),
-                expected: "1 or more",
-            });
-        }
-    }
-    let threads = options
-        .threads
-        .or_else(|| thread::available_parallelism().ok())
-        .map_or(1, NonZeroUsize::get)
-        .min(files.len().max(1));
+    options.check()?;
+    let threads = options.threads.or_else(|| thread::available_parallelism().ok());
+    let threads = threads.map_or(1, NonZeroUsize::get);
     let mut driver = Driver::new(files, sink);
-    if threads == 1 {
-        for file in files {
-            if driver.file(file, read_file(&file.path, options)).is_break() {
-                break;
-            }
-        }
-    } else {
-        run_parallel(files, options, threads, &mut driver);
-    }
+    // A break is in the summary.
+    let _ = in_order(
+        files.len(),
+        threads,
+        &|n| read_file(&files[n], options),
+        &mut |n, outcome| driver.file(&files[n], outcome),
+    );
     Ok(driver.summary)
 }
 
-/// Finished files that wait for their turn, and the next file to read.
-#[derive(Default)]
-struct Queue {
+/// Imports one log from any input, such as standard input; `name` stands for it in problems and traces.
+///
+/// # Errors
+///
+/// As for [`import`].
+pub fn import_reader(
+    input: impl Read,
+    name: &Path,
+    options: &ImportOptions,
+    sink: &mut dyn FnMut(ImportEvent) -> ControlFlow<()>,
+) -> Result<ImportSummary, TracesError> {
+    options.check()?;
+    let outcome = read_input(input, name, options);
+    let file = SessionFile::unread(name, outcome.bytes);
+    let mut driver = Driver::new(std::slice::from_ref(&file), sink);
+    // A break is in the summary.
+    let _ = driver.file(&file, outcome);
+    Ok(driver.summary)
+}
+
+/// Finished pieces of work that wait for their turn, and the next one to begin.
+struct Queue<T> {
     next: usize,
     emitted: usize,
-    done: BTreeMap<usize, FileOutcome>,
+    done: BTreeMap<usize, T>,
     stopped: bool,
 }
 
-fn run_parallel(files: &[SessionFile], options: &ImportOptions, threads: usize, driver: &mut Driver<'_>) {
-    // A reader may be this many files ahead of the one handed on, which bounds memory.
+/// Does `count` pieces of work on several threads and hands the results on in order; only a few are held at a time.
+pub(crate) fn in_order<T: Send>(
+    count: usize,
+    threads: usize,
+    work: &(dyn Fn(usize) -> T + Sync),
+    take: &mut dyn FnMut(usize, T) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let threads = threads.min(count);
+    if threads <= 1 {
+        return (0..count).try_for_each(|n| take(n, work(n)));
+    }
+    // A thread may be this many pieces ahead of the one handed on, which bounds memory.
     let window = threads + 2;
-    let queue = Mutex::new(Queue::default());
+    let queue = Mutex::new(Queue {
+        next: 0,
+        emitted: 0,
+        done: BTreeMap::new(),
+        stopped: false,
+    });
     let changed = Condvar::new();
     let lock = || queue.lock().unwrap_or_else(PoisonError::into_inner);
     thread::scope(|scope| {
@@ -134,39 +176,40 @@ fn run_parallel(files: &[SessionFile], options: &ImportOptions, threads: usize, 
             scope.spawn(|| {
                 loop {
                     let mut state = lock();
-                    while !state.stopped && state.next < files.len() && state.next >= state.emitted + window {
+                    while !state.stopped && state.next < count && state.next >= state.emitted + window {
                         state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
                     }
-                    if state.stopped || state.next >= files.len() {
+                    if state.stopped || state.next >= count {
                         return;
                     }
                     let index = state.next;
                     state.next += 1;
                     drop(state);
-                    let outcome = read_file(&files[index].path, options);
-                    lock().done.insert(index, outcome);
+                    let result = work(index);
+                    lock().done.insert(index, result);
                     changed.notify_all();
                 }
             });
         }
-        for (index, file) in files.iter().enumerate() {
+        for index in 0..count {
             let mut state = lock();
-            let outcome = loop {
-                if let Some(outcome) = state.done.remove(&index) {
-                    break outcome;
+            let result = loop {
+                if let Some(result) = state.done.remove(&index) {
+                    break result;
                 }
                 state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             };
             state.emitted = index + 1;
             drop(state);
             changed.notify_all();
-            if driver.file(file, outcome).is_break() {
+            if take(index, result).is_break() {
                 lock().stopped = true;
                 changed.notify_all();
-                return;
+                return ControlFlow::Break(());
             }
         }
-    });
+        ControlFlow::Continue(())
+    })
 }
 
 /// Settles what takes all files: copies, usage and sums.
@@ -176,12 +219,7 @@ struct Driver<'a> {
     bytes_total: u64,
     bytes_done: u64,
     files_total: u64,
-    /// Records seen so far, with the session that had them first.
-    records: HashMap<u64, u32>,
-    /// API answers seen so far.
-    usage: HashSet<u64>,
-    /// Ids of the sessions seen so far.
-    sessions: Vec<String>,
+    settler: Settler,
 }
 
 impl<'a> Driver<'a> {
@@ -192,9 +230,7 @@ impl<'a> Driver<'a> {
             bytes_total: files.iter().map(|f| f.size_bytes).sum(),
             bytes_done: 0,
             files_total: files.len() as u64,
-            records: HashMap::new(),
-            usage: HashSet::new(),
-            sessions: Vec::new(),
+            settler: Settler::default(),
         }
     }
 
@@ -218,7 +254,8 @@ impl<'a> Driver<'a> {
             (self.sink)(ImportEvent::Problem(problem))?;
         }
         for parsed in outcome.traces {
-            let trace = self.settle(parsed);
+            let owner = self.settler.add_session(&parsed.trace.session_id);
+            let trace = self.settler.settle(parsed, owner);
             self.summary.add_trace(&trace);
             (self.sink)(ImportEvent::Session(Box::new(trace)))?;
         }
@@ -229,62 +266,5 @@ impl<'a> Driver<'a> {
             bytes_total: self.bytes_total,
             file: file.path.clone(),
         }))
-    }
-
-    fn settle(&mut self, parsed: Parsed) -> Trace {
-        let Parsed {
-            mut trace,
-            records,
-            usage,
-            thinking,
-        } = parsed;
-        let ordinal = u32::try_from(self.sessions.len()).unwrap_or(u32::MAX);
-        self.mark_copies(&mut trace, &records);
-        for record in &records {
-            self.records.entry(record.own).or_insert(ordinal);
-        }
-        self.sessions.push(trace.session_id.clone());
-
-        let copied = |message: usize| trace.messages.get(message).is_some_and(|m| m.copied);
-        for entry in usage {
-            let counted = match entry.key {
-                Some(key) => self.usage.insert(key),
-                None => !entry.message.is_some_and(copied),
-            };
-            if counted {
-                trace.usage.add(entry.usage);
-                trace.counts.api_calls += 1;
-            }
-        }
-        trace.counts.thinking_blocks = thinking.iter().filter(|&&m| !copied(m)).count() as u64;
-        for message in trace.messages.iter().filter(|m| !m.copied) {
-            trace.counts.prompts += u64::from(message.kind == MessageKind::Prompt);
-            trace.counts.tool_calls += message.tool_calls.len() as u64;
-            trace.counts.tool_errors += u64::from(message.tool_result.as_ref().is_some_and(|r| r.is_error));
-            if message.role == Role::User && message.kind != MessageKind::Prompt {
-                bump(&mut trace.report.not_typed, message.kind.as_str(), 1);
-            }
-        }
-        trace.report.copied_messages = trace.messages.iter().filter(|m| m.copied).count() as u64;
-        trace
-    }
-
-    /// A message is a copy when every record behind it was seen in an earlier trace.
-    fn mark_copies(&self, trace: &mut Trace, records: &[crate::importers::RecordKey]) {
-        let mut origin: Vec<Option<bool>> = vec![None; trace.messages.len()];
-        for record in records {
-            let first = self.records.get(&record.copy_of);
-            if let Some(state) = origin.get_mut(record.message) {
-                *state = Some(state.unwrap_or(true) && first.is_some());
-            }
-            if let Some(id) = first.and_then(|&n| self.sessions.get(n as usize))
-                && *id != trace.session_id
-            {
-                trace.related_session_ids.insert(id.clone());
-            }
-        }
-        for (message, state) in trace.messages.iter_mut().zip(origin) {
-            message.copied = state == Some(true);
-        }
     }
 }

@@ -4,35 +4,45 @@
 //! [`build_dataset`] cleans them, cuts them into [`Example`]s and writes a training and a validation split that share no
 //! session. The crate does no networking and knows nothing about where a dataset goes afterwards.
 
+mod archive;
 mod build;
+pub mod columns;
+pub mod dedup;
 mod discover;
 mod error;
-mod example;
+mod examples;
 mod gate;
 mod import;
 mod importers;
+mod incremental;
 mod model;
+pub mod quality;
 mod report;
-mod segment;
+mod settle;
 mod split;
 
+pub use archive::{Added, Archive, ArchiveReport, ArchivedFile, ArchivedVersion};
 pub use build::{
-    BuildOptions, BuildProgress, DATASET_FORMAT, DatasetBuilder, DatasetManifest, Generator, SplitFile,
-    build_dataset,
+    BuildOptions, BuildProgress, DATASET_FORMAT, DatasetBuilder, DatasetManifest, DedupReport, Generator,
+    Inputs, RowSet, RuleVersions, SplitFile, Stage, StageRecord, WorkDir, build_dataset, hash_inputs,
 };
-pub use discover::{AgentFolder, SessionFile, agent_folders, find_session_files};
+pub use columns::{Feature, FeatureKind, METADATA_FILE, RowKind, Split, features};
+pub use discover::{AgentFolder, AgentHomes, SessionFile, agent_folders, files_behind, find_session_files};
 pub use error::TracesError;
-pub use example::{
-    ChatFunction, ChatMessage, ChatToolCall, Example, ExampleMetadata, Feature, FeatureKind, METADATA_FILE,
-    Split, features,
+pub use examples::{
+    ChatFunction, ChatMessage, ChatToolCall, Check, CheckKind, DistillationRow, Example, ExampleMetadata,
+    ExampleOptions, Losses, PreferenceRow, RlvrRow, ScoredTask, estimate_tokens, score_session,
 };
 pub use gate::{Gate, GateReport, GateStatus};
-pub use import::{ImportEvent, ImportOptions, ImportProgress, import};
+pub use import::{ImportEvent, ImportOptions, ImportProgress, import, import_reader};
 pub use importers::detect_agent;
+pub use incremental::{
+    FileState, FollowEvent, FollowSummary, ImportState, ImportStateStore, JsonStateFile, SessionFollower,
+    SessionState, SessionUpdate,
+};
 pub use model::{
     Agent, FilesTouched, GitFacts, Message, MessageKind, Role, SessionCounts, TokenUsage, ToolCall,
     ToolResult, Trace,
 };
 pub use report::{ImportReport, ImportSummary, Problem, ProblemKind, SessionSummary};
-pub use segment::{ExampleOptions, Losses};
 pub use split::{SplitGroup, SplitOptions, SplitWarning, assign_groups};

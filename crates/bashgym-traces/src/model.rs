@@ -19,14 +19,37 @@ pub enum Agent {
     ClaudeCode,
     /// `OpenAI`'s Codex CLI.
     Codex,
+    /// Google's Gemini CLI.
+    GeminiCli,
+    /// OpenCode.
+    #[serde(rename = "opencode")]
+    OpenCode,
+    /// GitHub's Copilot CLI.
+    CopilotCli,
+    /// The Pi coding agent.
+    Pi,
 }
 
 impl Agent {
+    /// Every agent whose logs are read.
+    pub const ALL: [Self; 6] = [
+        Self::ClaudeCode,
+        Self::Codex,
+        Self::GeminiCli,
+        Self::OpenCode,
+        Self::CopilotCli,
+        Self::Pi,
+    ];
+
     /// Returns the name used in reports and rows.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ClaudeCode => "claude_code",
             Self::Codex => "codex",
+            Self::GeminiCli => "gemini_cli",
+            Self::OpenCode => "opencode",
+            Self::CopilotCli => "copilot_cli",
+            Self::Pi => "pi",
         }
     }
 }

@@ -66,49 +66,103 @@ pub enum SplitWarning {
 
 /// Tells for each group whether it goes to validation.
 ///
-/// Groups are put in a random but repeatable order and taken while they fit into the wanted share. When none fits, the
-/// smallest is taken, so that two groups or more always give a validation row. One group alone is all for training.
+/// A hash of the seed and the group's key decides, and nothing else: sessions that come later leave the earlier ones where
+/// they are. Two things overrule it: a group with more rows than are wanted for validation trains, and two groups or more
+/// always give a validation row. One group alone is all for training.
 pub fn assign_groups(groups: &[SplitGroup], options: &SplitOptions) -> (Vec<bool>, Option<SplitWarning>) {
     let mut val = vec![false; groups.len()];
-    let mut order: Vec<usize> = (0..groups.len()).filter(|&g| groups[g].rows > 0).collect();
-    if order.len() < 2 || options.val_fraction <= 0.0 {
+    let filled: Vec<usize> = (0..groups.len()).filter(|&g| groups[g].rows > 0).collect();
+    if filled.len() < 2 || options.val_fraction <= 0.0 {
         return (
             val,
             Some(SplitWarning::NoValidationRows {
-                groups: order.len() as u64,
+                groups: filled.len() as u64,
             }),
         );
     }
-    let rank = |g: usize| -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(&options.seed.to_le_bytes())
-            .update(groups[g].key.as_bytes());
-        *hasher.finalize().as_bytes()
-    };
-    order.sort_by_cached_key(|&g| (rank(g), groups[g].key.clone()));
-    let total: u64 = order.iter().map(|&g| groups[g].rows).sum();
+    let total: u64 = filled.iter().map(|&g| groups[g].rows).sum();
     let wanted = total as f64 * options.val_fraction;
-    let mut taken = 0_u64;
-    for &g in &order {
-        if (taken + groups[g].rows) as f64 <= wanted {
-            val[g] = true;
-            taken += groups[g].rows;
-        }
+    let ranked: Vec<(f64, usize)> = filled
+        .iter()
+        .map(|&g| (rank(&groups[g].key, options.seed), g))
+        .collect();
+    for &(rank, g) in &ranked {
+        val[g] = rank < options.val_fraction && groups[g].rows as f64 <= wanted;
     }
-    if taken == 0
-        && let Some(&smallest) = order.iter().min_by_key(|&&g| groups[g].rows)
+    if !val.contains(&true) {
+        let lowest = ranked
+            .iter()
+            .filter(|&&(_, g)| groups[g].rows as f64 <= wanted)
+            .min_by(|a, b| a.0.total_cmp(&b.0));
+        let smallest = ranked
+            .iter()
+            .min_by(|a, b| groups[a.1].rows.cmp(&groups[b.1].rows).then(a.0.total_cmp(&b.0)));
+        if let Some(&(_, g)) = lowest.or(smallest) {
+            val[g] = true;
+        }
+    } else if filled.iter().all(|&g| val[g])
+        && let Some(&(_, g)) = ranked.iter().max_by(|a, b| a.0.total_cmp(&b.0))
     {
-        val[smallest] = true;
+        val[g] = false;
     }
     (val, None)
+}
+
+/// Returns the place of a key between 0 and 1.
+fn rank(key: &str, seed: u64) -> f64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes()).update(key.as_bytes());
+    let mut number = [0; 8];
+    number.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    // 53 bits are what a float holds exactly.
+    (u64::from_le_bytes(number) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Sets of numbers that were joined.
+#[derive(Debug, Default)]
+pub(crate) struct UnionFind {
+    parent: Vec<u32>,
+}
+
+impl UnionFind {
+    /// Makes sets of one number each.
+    pub(crate) fn new(count: usize) -> Self {
+        let mut all = Self::default();
+        (0..count).for_each(|_| {
+            all.add();
+        });
+        all
+    }
+
+    /// Adds a number and returns it.
+    pub(crate) fn add(&mut self) -> usize {
+        let number = self.parent.len();
+        self.parent.push(u32::try_from(number).unwrap_or(u32::MAX));
+        number
+    }
+
+    /// Joins the sets of two numbers; the smaller root stays.
+    pub(crate) fn join(&mut self, a: usize, b: usize) {
+        let (a, b) = (self.root(a), self.root(b));
+        let (low, high) = (a.min(b), a.max(b));
+        self.parent[high] = u32::try_from(low).unwrap_or(u32::MAX);
+    }
+
+    /// Returns the number that stands for a set.
+    pub(crate) fn root(&mut self, mut number: usize) -> usize {
+        while self.parent[number] as usize != number {
+            self.parent[number] = self.parent[self.parent[number] as usize];
+            number = self.parent[number] as usize;
+        }
+        number
+    }
 }
 
 /// Collects sessions into groups that share a session, a parent, a fork or a copy.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     nodes: HashMap<String, usize>,
-    parent: Vec<usize>,
+    sets: UnionFind,
     names: Vec<String>,
     rows: Vec<u64>,
 }
@@ -119,40 +173,28 @@ impl Groups {
         if let Some(&node) = self.nodes.get(id) {
             return node;
         }
-        let node = self.parent.len();
+        let node = self.sets.add();
         self.nodes.insert(id.to_owned(), node);
-        self.parent.push(node);
         self.names.push(id.to_owned());
         self.rows.push(0);
         node
     }
 
     pub(crate) fn join(&mut self, a: usize, b: usize) {
-        let (a, b) = (self.root(a), self.root(b));
-        if a != b {
-            self.parent[a] = b;
-        }
+        self.sets.join(a, b);
     }
 
     pub(crate) fn add_row(&mut self, node: usize) {
         self.rows[node] += 1;
     }
 
-    fn root(&mut self, mut node: usize) -> usize {
-        while self.parent[node] != node {
-            self.parent[node] = self.parent[self.parent[node]];
-            node = self.parent[node];
-        }
-        node
-    }
-
     /// Returns the groups and, for each node, the index of its group.
     pub(crate) fn finish(mut self) -> (Vec<SplitGroup>, Vec<usize>) {
         let mut groups: Vec<SplitGroup> = Vec::new();
         let mut group_of_root = HashMap::new();
-        let mut group_of_node = Vec::with_capacity(self.parent.len());
-        for node in 0..self.parent.len() {
-            let root = self.root(node);
+        let mut group_of_node = Vec::with_capacity(self.names.len());
+        for node in 0..self.names.len() {
+            let root = self.sets.root(node);
             let group = *group_of_root.entry(root).or_insert_with(|| {
                 groups.push(SplitGroup {
                     key: self.names[node].clone(),
@@ -242,8 +284,24 @@ mod tests {
             let taken: u64 = val.iter().zip(&rows).filter(|(v, _)| **v).map(|(_, n)| n).sum();
             let total: u64 = rows.iter().sum();
             prop_assert!(taken >= 1 && taken < total);
+            let wanted = total as f64 * options.val_fraction;
             let smallest = *rows.iter().min().unwrap() as f64;
-            prop_assert!(taken as f64 <= (total as f64 * options.val_fraction).max(smallest));
+            for (rows, _) in rows.iter().zip(&val).filter(|(_, v)| **v) {
+                prop_assert!(*rows as f64 <= wanted.max(smallest));
+            }
+        }
+
+        #[test]
+        fn sessions_that_come_later_leave_the_earlier_ones_where_they_are(
+            seed: u64,
+            before in 200_usize..400,
+            more in 1_usize..200,
+        ) {
+            let options = SplitOptions { seed, val_fraction: 0.1 };
+            let all = groups(&vec![3; before + more]);
+            let (old, _) = assign_groups(&all[..before], &options);
+            let (new, _) = assign_groups(&all, &options);
+            prop_assert_eq!(&old[..], &new[..before]);
         }
 
         #[test]

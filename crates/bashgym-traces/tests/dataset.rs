@@ -136,10 +136,7 @@ fn each_task_has_its_own_prompt_and_its_closing_answer() {
         let answered = by_session.contains_key(trace.session_id.as_str());
         for row in by_session.remove(trace.session_id.as_str()).unwrap_or_default() {
             let prompt = row.messages[0].content.as_str();
-            assert!(
-                own.contains(&prompt) || prompt.contains("<HF_TOKEN_1>"),
-                "{prompt}"
-            );
+            assert!(own.contains(&prompt) || prompt.contains("<HF_TOKEN_"), "{prompt}");
             prompts.insert(prompt);
             assert!(
                 !row.messages.last().unwrap().content.is_empty(),
@@ -186,14 +183,15 @@ fn no_planted_secret_is_left_and_the_manifest_says_what_was_found() {
             assert!(!text.contains(secret), "{secret} in {name}");
         }
     }
-    assert_eq!(manifest.gate.status, GateStatus::Basic);
+    assert_eq!(manifest.gate.status, GateStatus::Full);
     for kind in [
         "hf_token",
         "anthropic_key",
         "aws_access_key",
         "email",
+        // Also the one that stands as a password in an address.
+        "github_token",
         "secret_assignment",
-        "url_password",
         "user_name",
     ] {
         assert!(manifest.gate.replaced[kind] > 0, "{kind}");

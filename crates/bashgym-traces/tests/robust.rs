@@ -76,7 +76,7 @@ fn answer(uuid: &str, text: &str) -> String {
 }
 
 #[test]
-fn each_kind_of_broken_line_is_counted_and_the_rest_is_kept() {
+fn case_27_each_kind_of_broken_line_is_counted_and_the_rest_is_kept() {
     let mut log = Vec::new();
     for line in [
         PROMPT.as_bytes(),
@@ -120,7 +120,7 @@ fn each_kind_of_broken_line_is_counted_and_the_rest_is_kept() {
 }
 
 #[test]
-fn a_huge_line_is_skipped_at_the_limit() {
+fn case_27_a_huge_line_is_skipped_at_the_limit() {
     let huge = answer("big", &"x".repeat(3 << 20));
     let log = [PROMPT, &huge, &answer("a1", "after")].join("\n");
     let options = ImportOptions {
@@ -172,7 +172,7 @@ fn empty_and_foreign_files_are_named() {
 }
 
 #[test]
-fn a_compressed_log_is_read() {
+fn case_26_a_compressed_codex_log_is_read() {
     let plain = fixture("codex");
     let compressed =
         ruzstd::encoding::compress_to_vec(plain.as_slice(), ruzstd::encoding::CompressionLevel::Fastest);
@@ -183,7 +183,7 @@ fn a_compressed_log_is_read() {
 }
 
 #[test]
-fn the_codex_form_without_envelopes_is_read() {
+fn case_26_the_codex_form_without_envelopes_is_read() {
     let log = [
         r#"{"id":"old-session","timestamp":"2025-06-01T10:00:00Z","instructions":null,"git":{"branch":"main"}}"#,
         r#"{"record_type":"state"}"#,
@@ -221,7 +221,7 @@ fn the_codex_form_without_envelopes_is_read() {
 }
 
 #[test]
-fn a_codex_fork_counts_only_what_is_new() {
+fn case_26_a_codex_fork_counts_only_what_is_new() {
     let parent = String::from_utf8(fixture("codex")).unwrap();
     let meta = parent.lines().next().unwrap();
     let id = import_one(parent.as_bytes()).traces[0].session_id.clone();

@@ -1,26 +1,15 @@
 //! Rows on their way to disk.
 
 use std::fs::File;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::BUFFER;
 use super::manifest::SplitFile;
+use crate::columns::Split;
 use crate::error::TracesError;
-use crate::example::Split;
-
-pub(super) fn read_row(from: &mut impl Read, row: &mut Vec<u8>) -> io::Result<usize> {
-    let mut number = [0; 8];
-    from.read_exact(&mut number)?;
-    let node = usize::try_from(u64::from_le_bytes(number)).map_err(io::Error::other)?;
-    from.read_exact(&mut number)?;
-    let length = usize::try_from(u64::from_le_bytes(number)).map_err(io::Error::other)?;
-    row.resize(length, 0);
-    from.read_exact(row)?;
-    Ok(node)
-}
 
 /// A file of lines that is hashed while it is written.
 pub(super) struct HashedFile {
@@ -63,11 +52,21 @@ impl HashedFile {
             .map_err(|e| TracesError::io("writing", &self.path, e))
     }
 
-    pub(super) fn finish(mut self, split: Split, groups: u64) -> Result<SplitFile, TracesError> {
+    /// Closes the file; `folder` is where it lies below the root of the dataset, empty for the root itself.
+    pub(super) fn finish(
+        mut self,
+        split: Split,
+        folder: &str,
+        groups: u64,
+    ) -> Result<SplitFile, TracesError> {
         self.close()?;
         Ok(SplitFile {
             split,
-            file: split.file_name().to_owned(),
+            file: if folder.is_empty() {
+                split.file_name().to_owned()
+            } else {
+                format!("{folder}/{}", split.file_name())
+            },
             rows: self.rows,
             groups,
             size_bytes: self.size_bytes,

@@ -6,11 +6,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::decide::DedupReport;
+use crate::columns::{Feature, METADATA_FILE, RowKind, Split};
 use crate::error::TracesError;
-use crate::example::{Feature, METADATA_FILE, Split};
+use crate::examples::{ExampleOptions, Losses};
 use crate::gate::GateReport;
+use crate::quality::QualityOptions;
 use crate::report::ImportSummary;
-use crate::segment::{ExampleOptions, Losses};
 use crate::split::{SplitOptions, SplitWarning};
 
 /// The name of the layout that [`DatasetManifest`] describes.
@@ -30,7 +32,7 @@ pub struct Generator {
 pub struct SplitFile {
     /// The split.
     pub split: Split,
-    /// The file's name in the dataset's folder.
+    /// The file's path in the dataset's folder, with `/`.
     pub file: String,
     /// Rows in it.
     pub rows: u64,
@@ -42,6 +44,56 @@ pub struct SplitFile {
     pub sha256: String,
 }
 
+/// The rows of one kind in a dataset: a config of its repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RowSet {
+    /// What the rows are for.
+    pub kind: RowKind,
+    /// The config's name; the first kind of a dataset is `default`.
+    pub config: String,
+    /// The files.
+    pub splits: Vec<SplitFile>,
+    /// The columns.
+    pub features: Vec<Feature>,
+}
+
+/// The files a dataset was built from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inputs {
+    /// How many.
+    pub files: u64,
+    /// Their size in sum.
+    pub bytes: u64,
+    /// The BLAKE3 over the hashes of all files in the order of the import, in hex.
+    pub blake3: String,
+    /// The BLAKE3 of each of the first thousand files, in hex.
+    pub listed: Vec<String>,
+}
+
+/// Versions of the rules; a change in what they give changes the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleVersions {
+    /// How examples are cut from sessions.
+    pub examples: u32,
+    /// How tasks are judged.
+    pub quality: u32,
+    /// How near-duplicates and evaluation items are found.
+    pub dedup: u32,
+    /// How groups are divided.
+    pub split: u32,
+}
+
+impl Default for RuleVersions {
+    fn default() -> Self {
+        Self {
+            examples: 2,
+            quality: 1,
+            dedup: 1,
+            split: 2,
+        }
+    }
+}
+
 /// What a dataset holds and how it came to be; the content of `metadata.json`.
 ///
 /// The same sessions with the same options give the same bytes: there is no time and no path of this machine in it.
@@ -49,11 +101,14 @@ pub struct SplitFile {
 pub struct DatasetManifest {
     /// Always [`DATASET_FORMAT`].
     pub format: String,
+    /// Versions of the rules it was built by.
+    #[serde(default)]
+    pub rules: RuleVersions,
     /// The program that wrote it.
     pub generator: Generator,
-    /// Rows for training.
+    /// Rows for training, of the first kind.
     pub rows_train: u64,
-    /// Rows for validation.
+    /// Rows for validation, of the first kind.
     pub rows_val: u64,
     /// Sessions that were given, subagents included.
     pub sessions: u64,
@@ -67,12 +122,27 @@ pub struct DatasetManifest {
     pub messages: u64,
     /// Tool calls in all rows.
     pub tool_calls: u64,
-    /// The files.
+    /// The files of the first kind.
     pub splits: Vec<SplitFile>,
+    /// All kinds of rows, the first one at the root of the folder.
+    #[serde(default)]
+    pub row_sets: Vec<RowSet>,
     /// How the rows were divided.
     pub split: SplitOptions,
     /// How the examples were made.
     pub examples: ExampleOptions,
+    /// How tasks were judged, and which limits there were.
+    #[serde(default)]
+    pub quality: QualityOptions,
+    /// Tasks by the tenth their score is in: `0.7` counts those from 0.7 up to 0.8.
+    #[serde(default)]
+    pub scores: BTreeMap<String, u64>,
+    /// What was removed because it repeats something.
+    #[serde(default)]
+    pub dedup: DedupReport,
+    /// Rows of which something was cut.
+    #[serde(default)]
+    pub truncated_rows: u64,
     /// What was cut or left out on the way from sessions to rows.
     pub losses: Losses,
     /// What the gate replaced.
@@ -80,9 +150,12 @@ pub struct DatasetManifest {
     /// The import the sessions came from, if it was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportSummary>,
+    /// The files it was built from, if they were given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Inputs>,
     /// What the user should know.
     pub warnings: Vec<SplitWarning>,
-    /// The columns.
+    /// The columns of the first kind.
     pub features: Vec<Feature>,
 }
 

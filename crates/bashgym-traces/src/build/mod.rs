@@ -1,41 +1,66 @@
 //! Writes a dataset: traces in, `train.jsonl`, `val.jsonl` and `metadata.json` out.
 
+mod decide;
+mod divide;
 mod files;
+mod inputs;
+mod lines;
 mod manifest;
+mod redact;
+mod stage;
+mod stages;
+mod store;
+mod target;
 
-use std::collections::{BTreeMap, HashSet};
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
-use xxhash_rust::xxh3::xxh3_64;
 
-use self::files::{HashedFile, read_row, sync_dir};
-pub use self::manifest::{DATASET_FORMAT, DatasetManifest, Generator, SplitFile};
+pub use self::decide::DedupReport;
+use self::decide::{Decision, Reason, decide};
+use self::divide::divide;
+use self::files::HashedFile;
+pub use self::inputs::hash_inputs;
+pub use self::manifest::{
+    DATASET_FORMAT, DatasetManifest, Generator, Inputs, RowSet, RuleVersions, SplitFile,
+};
+use self::redact::redact;
+pub use self::stage::{Stage, StageRecord};
+pub use self::stages::WorkDir;
+use self::store::{SessionRecord, Store, StoreWriter};
+use self::target::Target;
+use crate::columns::{METADATA_FILE, RowKind};
+use crate::dedup::{DedupOptions, EvalSet};
 use crate::error::TracesError;
-use crate::example::{Example, METADATA_FILE, Split, features};
-use crate::gate::Gate;
+use crate::examples::{ExampleOptions, Losses, RowMaker};
+use crate::gate::{Gate, GateReport};
 use crate::model::Trace;
-use crate::report::{ImportSummary, bump};
-use crate::segment::{ExampleOptions, Losses, Segmenter};
-use crate::split::{Groups, SplitOptions, assign_groups};
+use crate::quality::{Label, Labels, QualityOptions};
+use crate::report::ImportSummary;
+use crate::split::SplitOptions;
 
 const BUFFER: usize = 256 * 1024;
-const WORK_PREFIX: &str = ".bashgym-build-";
-const LOCK_FILE: &str = "lock";
 
 /// How a dataset is built, and where.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildOptions {
     /// The folder to write to; it is created when it is not there.
     pub out_dir: PathBuf,
+    /// The kinds of rows to make; the first one lies at the root of the folder.
+    pub rows: Vec<RowKind>,
     /// How rows are divided.
     pub split: SplitOptions,
     /// How examples are made.
     pub examples: ExampleOptions,
+    /// How tasks are judged.
+    pub quality: QualityOptions,
+    /// How near-duplicates are found.
+    pub dedup: DedupOptions,
+    /// What people said about sessions.
+    pub labels: Labels,
+    /// Files with items of evaluation sets; rows that hold one are removed.
+    pub eval_files: Vec<PathBuf>,
 }
 
 impl BuildOptions {
@@ -43,9 +68,56 @@ impl BuildOptions {
     pub fn new(out_dir: impl Into<PathBuf>) -> Self {
         Self {
             out_dir: out_dir.into(),
+            rows: vec![RowKind::Sft],
             split: SplitOptions::default(),
             examples: ExampleOptions::default(),
+            quality: QualityOptions::default(),
+            dedup: DedupOptions::default(),
+            labels: Labels::default(),
+            eval_files: Vec::new(),
         }
+    }
+
+    /// Checks the values.
+    fn validate(&self) -> Result<(), TracesError> {
+        self.split.validate()?;
+        self.dedup.validate()?;
+        let wrong = |option, value: String, expected| TracesError::InvalidOption {
+            option,
+            value,
+            expected,
+        };
+        let examples = &self.examples;
+        if examples.max_chars < 200 {
+            return Err(wrong("max_chars", examples.max_chars.to_string(), "200 or more"));
+        }
+        if examples.max_tokens < 64 {
+            return Err(wrong("max_tokens", examples.max_tokens.to_string(), "64 or more"));
+        }
+        if examples.max_tool_output_chars < 10 {
+            return Err(wrong(
+                "max_tool_output_chars",
+                examples.max_tool_output_chars.to_string(),
+                "10 or more",
+            ));
+        }
+        for (option, value) in [
+            ("min_score", self.quality.min_score),
+            ("min_preference_gap", self.quality.min_preference_gap),
+        ] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(wrong(option, value.to_string(), "from 0 to 1"));
+            }
+        }
+        let distinct: std::collections::BTreeSet<_> = self.rows.iter().collect();
+        if self.rows.is_empty() || distinct.len() != self.rows.len() {
+            return Err(wrong(
+                "rows",
+                format!("{:?}", self.rows),
+                "one or more kinds, each named once",
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -73,7 +145,7 @@ pub fn build_dataset(
 ) -> Result<DatasetManifest, TracesError> {
     let mut builder = DatasetBuilder::new(options.clone())?;
     for trace in traces {
-        builder.add(&trace)?;
+        builder.take(trace)?;
         if progress(builder.progress()).is_break() {
             return Err(TracesError::Stopped);
         }
@@ -88,22 +160,19 @@ pub fn build_dataset(
 #[derive(Debug)]
 pub struct DatasetBuilder {
     options: BuildOptions,
-    created_out_dir: bool,
-    work: Option<TempDir>,
-    /// Held as long as the work folder is in use.
-    _lock: File,
-    spool: BufWriter<File>,
-    spool_path: PathBuf,
+    target: Target,
+    store: StoreWriter,
     gate: Gate,
-    groups: Groups,
-    seen: HashSet<u64>,
     progress: BuildProgress,
-    losses: Losses,
-    agents: BTreeMap<String, u64>,
-    models: BTreeMap<String, u64>,
-    messages: u64,
-    tool_calls: u64,
+    facts: Facts,
+}
+
+/// What a build knows beside its rows.
+#[derive(Debug, Clone, Default)]
+struct Facts {
+    gate: Option<GateReport>,
     import: Option<ImportSummary>,
+    inputs: Option<Inputs>,
 }
 
 impl DatasetBuilder {
@@ -113,59 +182,24 @@ impl DatasetBuilder {
     ///
     /// [`TracesError::InvalidOption`] for an option out of range, [`TracesError::Io`] when the folder cannot be written to.
     pub fn new(options: BuildOptions) -> Result<Self, TracesError> {
-        options.split.validate()?;
-        let too_small = |option, value: usize, expected| TracesError::InvalidOption {
-            option,
-            value: value.to_string(),
-            expected,
-        };
-        if options.examples.max_chars < 200 {
-            return Err(too_small("max_chars", options.examples.max_chars, "200 or more"));
-        }
-        if options.examples.max_tool_output_chars < 10 {
-            return Err(too_small(
-                "max_tool_output_chars",
-                options.examples.max_tool_output_chars,
-                "10 or more",
-            ));
-        }
-        let out = &options.out_dir;
-        let created_out_dir = !out.exists();
-        fs::create_dir_all(out).map_err(|e| TracesError::io("creating", out, e))?;
-        remove_abandoned(out);
-        let work = tempfile::Builder::new()
-            .prefix(WORK_PREFIX)
-            .tempdir_in(out)
-            .map_err(|e| TracesError::io("writing to", out, e))?;
-        let lock = work.path().join(LOCK_FILE);
-        let lock = File::create_new(&lock)
-            .and_then(|file| file.lock().map(|()| file))
-            .map_err(|e| TracesError::io("creating", lock, e))?;
-        let spool_path = work.path().join("rows");
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&spool_path)
-            .map_err(|e| TracesError::io("creating", &spool_path, e))?;
+        options.validate()?;
+        let target = Target::create(&options.out_dir)?;
+        let store = StoreWriter::create(target.work())?;
         Ok(Self {
-            created_out_dir,
-            work: Some(work),
-            _lock: lock,
-            spool: BufWriter::with_capacity(BUFFER, file),
-            spool_path,
-            gate: Gate::new(),
-            groups: Groups::default(),
-            seen: HashSet::new(),
-            progress: BuildProgress::default(),
-            losses: Losses::default(),
-            agents: BTreeMap::new(),
-            models: BTreeMap::new(),
-            messages: 0,
-            tool_calls: 0,
-            import: None,
             options,
+            target,
+            store,
+            gate: Gate::new(),
+            progress: BuildProgress::default(),
+            facts: Facts::default(),
         })
+    }
+
+    /// Cleans with another gate: one with a secret key, with decisions of reviews, or with secrets this process knows.
+    #[must_use]
+    pub fn with_gate(mut self, gate: Gate) -> Self {
+        self.gate = gate;
+        self
     }
 
     /// Returns how far the build is.
@@ -175,7 +209,12 @@ impl DatasetBuilder {
 
     /// Notes the sums of the import for the manifest.
     pub fn record_import(&mut self, summary: &ImportSummary) {
-        self.import = Some(summary.clone());
+        self.facts.import = Some(summary.clone());
+    }
+
+    /// Notes the files of the import for the manifest.
+    pub fn record_inputs(&mut self, inputs: Inputs) {
+        self.facts.inputs = Some(inputs);
     }
 
     /// Adds the examples of one session.
@@ -184,38 +223,23 @@ impl DatasetBuilder {
     ///
     /// [`TracesError::Io`] when a row cannot be stored.
     pub fn add(&mut self, trace: &Trace) -> Result<(), TracesError> {
+        self.take(trace.clone())
+    }
+
+    /// As [`DatasetBuilder::add`], for a trace nobody else needs.
+    ///
+    /// # Errors
+    ///
+    /// [`TracesError::Io`] when a row cannot be stored.
+    pub fn take(&mut self, mut trace: Trace) -> Result<(), TracesError> {
+        redact(&mut self.gate, &mut trace)?;
+        let label = self.options.labels.get(&trace.session_id);
+        let made = row_maker(&self.options, label).session(&trace)?;
         self.progress.sessions += 1;
-        let node = self.groups.node(&trace.session_id);
-        for other in trace.parent_session_id.iter().chain(&trace.related_session_ids) {
-            let other = self.groups.node(other);
-            self.groups.join(node, other);
-        }
-        let mut segmenter = Segmenter {
-            options: &self.options.examples,
-            gate: &mut self.gate,
-            losses: &mut self.losses,
-        };
-        let mut sink = RowSink {
-            spool: &mut self.spool,
-            path: &self.spool_path,
-            seen: &mut self.seen,
-            groups: &mut self.groups,
-            agents: &mut self.agents,
-            models: &mut self.models,
-            node,
-            rows: 0,
-            messages: 0,
-            tool_calls: 0,
-            duplicates: 0,
-        };
-        let done = segmenter.run(trace, |example| sink.take(&example));
-        let (rows, messages, tool_calls, duplicates) =
-            (sink.rows, sink.messages, sink.tool_calls, sink.duplicates);
-        self.losses.duplicate_rows += duplicates;
-        self.progress.rows += rows;
-        self.messages += messages;
-        self.tool_calls += tool_calls;
-        done
+        self.progress.rows += made.rows.len() as u64;
+        let record = SessionRecord::new(String::new(), &trace, &made);
+        let rows: Vec<&[u8]> = made.rows.iter().map(|row| row.json.as_bytes()).collect();
+        self.store.add(&record, &rows)
     }
 
     /// Divides the rows and puts the dataset in its place.
@@ -226,215 +250,168 @@ impl DatasetBuilder {
     ///
     /// [`TracesError::NoExamples`] when there is no row, [`TracesError::Io`] when something cannot be written; in both
     /// cases an older dataset in the folder is left as it was.
-    pub fn finish(mut self) -> Result<DatasetManifest, TracesError> {
-        if self.progress.rows == 0 {
-            return Err(self.no_examples());
-        }
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |e| TracesError::io("writing", path.clone(), e)
-        };
-        self.spool.flush().map_err(io(&self.spool_path))?;
-        let (groups, group_of) = std::mem::take(&mut self.groups).finish();
-        let (val, warning) = assign_groups(&groups, &self.options.split);
-
-        let work = self
-            .work
-            .as_ref()
-            .map(|w| w.path().to_owned())
-            .unwrap_or_default();
-        let mut train = HashedFile::create(&work.join(Split::Train.file_name()))?;
-        let mut held_out = HashedFile::create(&work.join(Split::Val.file_name()))?;
-        let file = self.spool.get_mut();
-        file.seek(SeekFrom::Start(0)).map_err(io(&self.spool_path))?;
-        let mut spool = BufReader::with_capacity(BUFFER, file);
-        let mut row = Vec::new();
-        for _ in 0..self.progress.rows {
-            let node = read_row(&mut spool, &mut row).map_err(io(&self.spool_path))?;
-            let is_val = group_of
-                .get(node)
-                .and_then(|&g| val.get(g))
-                .copied()
-                .unwrap_or(false);
-            let side = if is_val { &mut held_out } else { &mut train };
-            side.row(&row)?;
-        }
-        let count = |side: bool| {
-            groups
-                .iter()
-                .zip(&val)
-                .filter(|(g, v)| g.rows > 0 && **v == side)
-                .count() as u64
-        };
-        let splits = vec![
-            train.finish(Split::Train, count(false))?,
-            held_out.finish(Split::Val, count(true))?,
-        ];
-        let manifest = DatasetManifest {
-            format: DATASET_FORMAT.to_owned(),
-            generator: Generator {
-                name: env!("CARGO_PKG_NAME").to_owned(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-            },
-            rows_train: splits[0].rows,
-            rows_val: splits[1].rows,
-            sessions: self.progress.sessions,
-            groups: groups.iter().filter(|g| g.rows > 0).count() as u64,
-            agents: std::mem::take(&mut self.agents),
-            models: std::mem::take(&mut self.models),
-            messages: self.messages,
-            tool_calls: self.tool_calls,
-            splits,
-            split: self.options.split,
-            examples: self.options.examples.clone(),
-            losses: self.losses,
-            gate: self.gate.report(),
-            import: self.import.take(),
-            warnings: warning.into_iter().collect(),
-            features: features(),
-        };
-        let metadata = work.join(METADATA_FILE);
-        let mut text = serde_json::to_string_pretty(&manifest).map_err(TracesError::Encode)?;
-        text.push('\n');
-        let mut out = HashedFile::create(&metadata)?;
-        out.row(text.trim_end().as_bytes())?;
-        out.close()?;
-        self.publish(&work)?;
-        Ok(manifest)
-    }
-
-    fn publish(&mut self, work: &Path) -> Result<(), TracesError> {
-        let out = &self.options.out_dir;
-        let old = out.join(METADATA_FILE);
-        match fs::remove_file(&old) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                return Err(TracesError::io("replacing", old, e));
-            }
-            _ => {}
-        }
-        for name in [Split::Train.file_name(), Split::Val.file_name(), METADATA_FILE] {
-            let target = out.join(name);
-            fs::rename(work.join(name), &target).map_err(|e| TracesError::io("writing", target, e))?;
-        }
-        sync_dir(out)?;
-        self.created_out_dir = false;
-        Ok(())
-    }
-
-    fn no_examples(&self) -> TracesError {
-        let losses = &self.losses;
-        let sessions = self.progress.sessions;
-        let (cause, next_step) = if sessions == 0 {
-            (
-                "no session was imported".to_owned(),
-                "check that the paths hold logs of Claude Code or Codex; the import's problems say what was found",
-            )
-        } else if losses.tasks_too_long > 0 {
-            (
-                format!(
-                    "{} of the tasks in {sessions} sessions do not fit into {} characters",
-                    losses.tasks_too_long, self.options.examples.max_chars
-                ),
-                "raise max_chars",
-            )
-        } else if losses.tasks_without_answer > 0 {
-            (
-                format!(
-                    "{} tasks in {sessions} sessions have no answer of a model",
-                    losses.tasks_without_answer
-                ),
-                "give sessions in which the agent answered",
-            )
-        } else {
-            (
-                format!("{sessions} sessions without a task of their own"),
-                "give sessions in which someone typed a prompt",
-            )
-        };
-        TracesError::NoExamples { cause, next_step }
+    pub fn finish(self) -> Result<DatasetManifest, TracesError> {
+        let Self {
+            options,
+            target,
+            store,
+            gate,
+            mut facts,
+            ..
+        } = self;
+        store.finish()?;
+        facts.gate = Some(gate.report());
+        let store = Store::open(target.work(), options.quality.min_score)?;
+        let eval = eval_set(&options)?;
+        let decisions = decide(&store, &options.quality, options.dedup, &eval)?;
+        write_dataset(store, &decisions, &eval, &options, facts, target)
     }
 }
 
-impl Drop for DatasetBuilder {
-    fn drop(&mut self) {
-        drop(self.work.take());
-        if self.created_out_dir {
-            // Fails when something else is in it by now, and then it should stay.
-            let _ = fs::remove_dir(&self.options.out_dir);
-        }
+fn row_maker(options: &BuildOptions, label: Option<Label>) -> RowMaker<'_> {
+    RowMaker {
+        options: &options.examples,
+        kinds: &options.rows,
+        label,
+        judge: None,
     }
 }
 
-/// Removes the work folders of builds that were killed; one still in use has its lock held.
-fn remove_abandoned(out: &Path) {
-    let Ok(entries) = fs::read_dir(out) else { return };
-    for entry in entries.flatten() {
-        let is_work = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.starts_with(WORK_PREFIX));
-        let lock = entry.path().join(LOCK_FILE);
-        if is_work && File::open(lock).is_ok_and(|lock| lock.try_lock().is_ok()) {
-            // It costs only space if this fails.
-            let _ = fs::remove_dir_all(entry.path());
-        }
+fn eval_set(options: &BuildOptions) -> Result<EvalSet, TracesError> {
+    let mut eval = EvalSet::default();
+    for path in &options.eval_files {
+        eval.add_file(path)?;
     }
+    Ok(eval)
 }
 
-/// Stores the rows of one session.
-struct RowSink<'a> {
-    spool: &'a mut BufWriter<File>,
-    path: &'a Path,
-    seen: &'a mut HashSet<u64>,
-    groups: &'a mut Groups,
-    agents: &'a mut BTreeMap<String, u64>,
-    models: &'a mut BTreeMap<String, u64>,
-    node: usize,
-    rows: u64,
-    messages: u64,
-    tool_calls: u64,
-    duplicates: u64,
+/// Divides the rows, describes them, and puts everything in its place.
+fn write_dataset(
+    mut store: Store,
+    decisions: &[Decision],
+    eval: &EvalSet,
+    options: &BuildOptions,
+    facts: Facts,
+    target: Target,
+) -> Result<DatasetManifest, TracesError> {
+    let divided = divide(&mut store, decisions, options, target.work())?;
+    let mut losses = store.losses;
+    let mut dedup = DedupReport {
+        threshold: options.dedup.threshold,
+        eval_sets: eval.sets().to_vec(),
+        ..DedupReport::default()
+    };
+    let mut counted = None;
+    for decision in decisions {
+        // A row that is near several others goes once; rows nobody asked for do not count.
+        if counted == Some(decision.row) || !options.rows.contains(&store.rows[decision.row].kind) {
+            continue;
+        }
+        counted = Some(decision.row);
+        match decision.reason {
+            Reason::BelowScore => {}
+            Reason::Duplicate => dedup.exact_removed += 1,
+            Reason::NearDuplicate => dedup.near_removed += 1,
+            Reason::Contaminated => dedup.contaminated_removed += 1,
+        }
+    }
+    losses.duplicate_rows = dedup.exact_removed;
+    losses.near_duplicate_rows = dedup.near_removed;
+    losses.contaminated_rows = dedup.contaminated_removed;
+    if divided.rows() == 0 {
+        return Err(no_examples(store.sessions, &losses, options));
+    }
+    let main = divided.sets[0].clone();
+    let manifest = DatasetManifest {
+        format: DATASET_FORMAT.to_owned(),
+        rules: RuleVersions::default(),
+        generator: Generator {
+            name: env!("CARGO_PKG_NAME").to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        },
+        rows_train: main.splits[0].rows,
+        rows_val: main.splits[1].rows,
+        sessions: store.sessions,
+        groups: divided.groups,
+        agents: divided.agents,
+        models: divided.models,
+        messages: divided.messages,
+        tool_calls: divided.tool_calls,
+        splits: main.splits,
+        row_sets: divided.sets,
+        split: options.split,
+        examples: options.examples.clone(),
+        quality: options.quality.clone(),
+        scores: store.scores,
+        dedup,
+        truncated_rows: divided.truncated,
+        losses,
+        gate: facts.gate.unwrap_or_else(|| Gate::new().report()),
+        import: facts.import,
+        inputs: facts.inputs,
+        warnings: divided.warning.into_iter().collect(),
+        features: main.features,
+    };
+    let mut text = serde_json::to_string_pretty(&manifest).map_err(TracesError::Encode)?;
+    text.push('\n');
+    let mut out = HashedFile::create(&target.work().join(METADATA_FILE))?;
+    out.row(text.trim_end().as_bytes())?;
+    out.close()?;
+    target.publish(&manifest)?;
+    Ok(manifest)
 }
 
-impl RowSink<'_> {
-    fn take(&mut self, example: &Example) -> Result<(), TracesError> {
-        let messages = serde_json::to_string(&example.messages).map_err(TracesError::Encode)?;
-        if !self.seen.insert(xxh3_64(messages.as_bytes())) {
-            self.duplicates += 1;
-            return Ok(());
-        }
-        let tools = serde_json::to_string(&example.tools).map_err(TracesError::Encode)?;
-        let metadata = serde_json::to_string(&example.metadata).map_err(TracesError::Encode)?;
-        let parts = [
-            "{\"messages\":",
-            &messages,
-            ",\"tools\":",
-            &tools,
-            ",\"metadata\":",
-            &metadata,
-            "}",
-        ];
-        let length: usize = parts.iter().map(|p| p.len()).sum();
-        let mut write = || -> io::Result<()> {
-            self.spool.write_all(&(self.node as u64).to_le_bytes())?;
-            self.spool.write_all(&(length as u64).to_le_bytes())?;
-            parts
-                .iter()
-                .try_for_each(|part| self.spool.write_all(part.as_bytes()))
-        };
-        write().map_err(|e| TracesError::io("writing", self.path, e))?;
-        self.groups.add_row(self.node);
-        self.rows += 1;
-        self.messages += example.messages.len() as u64;
-        self.tool_calls += example
-            .messages
-            .iter()
-            .filter_map(|m| m.tool_calls.as_ref())
-            .map(|c| c.len() as u64)
-            .sum::<u64>();
-        bump(self.agents, &example.metadata.agent, 1);
-        let model = &example.metadata.model;
-        bump(self.models, if model.is_empty() { "unknown" } else { model }, 1);
-        Ok(())
-    }
+fn no_examples(sessions: u64, losses: &Losses, options: &BuildOptions) -> TracesError {
+    let (cause, next_step) = if sessions == 0 {
+        (
+            "no session was imported".to_owned(),
+            "check that the paths hold logs of coding agents; the import's problems say what was found",
+        )
+    } else if losses.tasks_too_long > 0 {
+        (
+            format!(
+                "{} of the tasks in {sessions} sessions do not fit into {} characters and {} tokens",
+                losses.tasks_too_long, options.examples.max_chars, options.examples.max_tokens
+            ),
+            "raise max_chars or max_tokens",
+        )
+    } else if losses.tasks_below_score > 0 {
+        (
+            format!(
+                "{} tasks in {sessions} sessions score below {}",
+                losses.tasks_below_score, options.quality.min_score
+            ),
+            "lower the score that is asked for, or label sessions that are good",
+        )
+    } else if losses.tasks_without_check > 0 {
+        (
+            format!(
+                "{} tasks in {sessions} sessions have no test that passed",
+                losses.tasks_without_check
+            ),
+            "ask for another kind of rows, or give sessions in which tests ran",
+        )
+    } else if losses.contaminated_rows > 0 {
+        (
+            format!(
+                "{} rows hold items of the evaluation sets",
+                losses.contaminated_rows
+            ),
+            "give other sessions, or leave out the evaluation set",
+        )
+    } else if losses.tasks_without_answer > 0 {
+        (
+            format!(
+                "{} tasks in {sessions} sessions have no answer of a model",
+                losses.tasks_without_answer
+            ),
+            "give sessions in which the agent answered",
+        )
+    } else {
+        (
+            format!("{sessions} sessions without a task of their own"),
+            "give sessions in which someone typed a prompt",
+        )
+    };
+    TracesError::NoExamples { cause, next_step }
 }

@@ -11,7 +11,7 @@ use crate::model::{
     Agent, FilesTouched, GitFacts, Message, MessageKind, Role, SessionCounts, TokenUsage, ToolCall,
     ToolResult, Trace,
 };
-use crate::report::ImportReport;
+use crate::report::{ImportReport, bump};
 
 /// Hashes ids that identify a record.
 pub(crate) fn key_of(parts: &[&str]) -> u64 {
@@ -67,6 +67,7 @@ pub(crate) struct UsageEntry {
 }
 
 /// A trace whose copies and usage are not settled yet, which takes all files of the import.
+#[derive(Clone)]
 pub(crate) struct Parsed {
     pub(crate) trace: Trace,
     pub(crate) records: Vec<RecordKey>,
@@ -81,10 +82,20 @@ impl Parsed {
         let own = std::mem::take(&mut self.trace.report);
         report.truncated_texts += own.truncated_texts;
         report.repeated_lines += own.repeated_lines;
+        for (into, from) in [
+            (&mut report.records, own.records),
+            (&mut report.lost, own.lost),
+            (&mut report.repaired, own.repaired),
+        ] {
+            for (kind, n) in from {
+                bump(into, &kind, n);
+            }
+        }
         self.trace.report = report;
     }
 }
 
+#[derive(Clone)]
 pub(crate) struct TraceBuilder {
     pub(crate) trace: Trace,
     records: Vec<RecordKey>,
@@ -251,6 +262,15 @@ impl TraceBuilder {
             self.usage_by_key.insert(key, self.usage.len());
         }
         self.usage.push(UsageEntry { key, message, usage });
+    }
+
+    /// Adds tokens that the log counts for the whole session, not for one answer.
+    pub(crate) fn add_totals(&mut self, usage: TokenUsage) {
+        self.trace.usage.add(usage);
+    }
+
+    pub(crate) fn max_text_bytes(&self) -> usize {
+        self.max_text_bytes
     }
 
     pub(crate) fn finish(self) -> Parsed {

@@ -163,6 +163,8 @@ pub(crate) struct Block<'a> {
     #[serde(borrow)]
     pub(crate) input: Option<&'a RawValue>,
     #[serde(borrow)]
+    pub(crate) arguments: Option<&'a RawValue>,
+    #[serde(borrow)]
     pub(crate) tool_use_id: Text<'a>,
     #[serde(borrow)]
     pub(crate) content: Content<'a>,

@@ -12,7 +12,11 @@ pub(crate) enum Step {
     /// A line is in the buffer; `terminated` is false for a last line without a newline.
     Line { number: u64, terminated: bool },
     /// A line was longer than the limit and was skipped.
-    TooLong { number: u64, bytes: u64 },
+    TooLong {
+        number: u64,
+        bytes: u64,
+        terminated: bool,
+    },
     /// The end of the file.
     End,
 }
@@ -34,6 +38,14 @@ impl<R: BufRead> LineReader<R> {
             number: 0,
             bytes: 0,
             limit,
+        }
+    }
+
+    /// Goes on after `number` lines that were read before.
+    pub(crate) fn after(inner: R, limit: usize, number: u64) -> Self {
+        Self {
+            number,
+            ..Self::new(inner, limit)
         }
     }
 
@@ -80,6 +92,7 @@ impl<R: BufRead> LineReader<R> {
             return Step::TooLong {
                 number: self.number,
                 bytes: content,
+                terminated,
             };
         }
         if terminated {
@@ -232,7 +245,14 @@ mod tests {
     #[test]
     fn a_long_line_is_skipped_and_the_next_is_read() {
         let got = steps(b"0123456789\nok\n", 4);
-        assert_eq!(got[0].0, Step::TooLong { number: 1, bytes: 10 });
+        assert_eq!(
+            got[0].0,
+            Step::TooLong {
+                number: 1,
+                bytes: 10,
+                terminated: true
+            }
+        );
         assert_eq!(
             got[1],
             (

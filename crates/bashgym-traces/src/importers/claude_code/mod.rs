@@ -14,6 +14,7 @@ use serde_json::value::RawValue;
 use self::text::{classify, shell_exit_status};
 use self::wire::Line;
 use super::builder::{Parsed, TraceBuilder, key_of};
+use super::content::{empty_object, file_stem, flatten, push_paragraph};
 use super::lenient::{Block, Content, Text};
 use super::{Importer, Reject, reject};
 use crate::import::ImportOptions;
@@ -44,6 +45,7 @@ const QUIET: &[&str] = &[
 ];
 
 /// Where a line stands in the tree.
+#[derive(Clone)]
 struct Node {
     uuid: u64,
     parent: u64,
@@ -53,6 +55,7 @@ struct Node {
 }
 
 /// One conversation of the file: the session itself, or a subagent's.
+#[derive(Clone)]
 struct Chain {
     builder: TraceBuilder,
     agent_id: Option<String>,
@@ -62,6 +65,7 @@ struct Chain {
 }
 
 /// Reads one Claude Code file.
+#[derive(Clone)]
 pub(super) struct ClaudeCode {
     source: std::path::PathBuf,
     max_text_bytes: usize,
@@ -218,6 +222,10 @@ impl Importer for ClaudeCode {
             self.nodes[node].message = message;
         }
         Ok(())
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Importer> {
+        Box::new(self.clone())
     }
 
     fn finish(mut self: Box<Self>) -> Vec<Parsed> {
@@ -474,52 +482,10 @@ impl Chain {
     }
 }
 
-pub(super) fn file_stem(path: &Path) -> String {
-    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("session");
-    name.split('.').next().unwrap_or(name).to_owned()
-}
-
-pub(super) fn empty_object() -> Box<RawValue> {
-    RawValue::from_string("{}".to_owned()).unwrap_or_default()
-}
-
 fn set_if_new(slot: &mut Option<String>, value: Option<&str>) {
     if let Some(value) = value.filter(|v| !v.is_empty())
         && slot.as_deref() != Some(value)
     {
         *slot = Some(value.to_owned());
-    }
-}
-
-pub(super) fn push_paragraph(text: &mut String, more: &str) {
-    if !text.is_empty() && !more.is_empty() {
-        text.push_str("\n\n");
-    }
-    text.push_str(more);
-}
-
-/// Joins the text blocks of a result; other blocks leave their name in brackets.
-pub(super) fn flatten(content: Content<'_>, report: &mut ImportReport) -> String {
-    match content {
-        Content::None => String::new(),
-        Content::Text(text) => text.into_owned(),
-        Content::Blocks(mut blocks) => {
-            if let [only] = blocks.as_mut_slice()
-                && matches!(only.kind.or_empty(), "text" | "input_text" | "output_text")
-            {
-                return std::mem::take(&mut only.text).into_string();
-            }
-            let mut text = String::new();
-            for block in blocks {
-                match block.kind.or_empty() {
-                    "text" | "input_text" | "output_text" => push_paragraph(&mut text, block.text.or_empty()),
-                    other => {
-                        report.lost_block(other);
-                        push_paragraph(&mut text, &format!("[{other}]"));
-                    }
-                }
-            }
-            text
-        }
     }
 }

@@ -3,9 +3,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::importers::claude_code::{empty_object, flatten};
+use crate::importers::content::flatten;
 use crate::importers::lenient::{Content, Flag, Int, Text};
-use crate::importers::lines::replace_lone_surrogates;
 use crate::report::ImportReport;
 
 /// The result of a call, in any of the forms Codex has used.
@@ -79,51 +78,9 @@ fn exit_status(text: &str) -> Option<i32> {
         })
 }
 
-/// Gives the arguments as an object: as logged, from the JSON text they were logged as, or wrapped when they are neither.
-pub(super) fn json_arguments(raw: Option<&RawValue>) -> Box<RawValue> {
-    let Some(raw) = raw else { return empty_object() };
-    if raw.get().starts_with('{') {
-        return raw.to_owned();
-    }
-    let Ok(text) = serde_json::from_str::<String>(raw.get()) else {
-        return empty_object();
-    };
-    let mut bytes = text.trim().as_bytes().to_vec();
-    replace_lone_surrogates(&mut bytes);
-    let object = String::from_utf8(bytes)
-        .ok()
-        .and_then(|text| RawValue::from_string(text).ok());
-    match object {
-        Some(object) if object.get().starts_with('{') => object,
-        _ if text.trim().is_empty() => empty_object(),
-        _ => wrap("input", &text),
-    }
-}
-
-pub(super) fn wrap(key: &str, text: &str) -> Box<RawValue> {
-    let object = serde_json::to_string(text)
-        .map(|text| format!("{{\"{key}\":{text}}}"))
-        .and_then(RawValue::from_string);
-    object.unwrap_or_else(|_| empty_object())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn arguments_are_objects_as_logged() {
-        let raw = |s: &str| RawValue::from_string(s.to_owned()).unwrap();
-        let get = |s: &str| json_arguments(Some(&raw(s))).get().to_owned();
-        assert_eq!(
-            get(r#""{\"command\": [\"ls\",  \"-l\"]}""#),
-            r#"{"command": ["ls",  "-l"]}"#
-        );
-        assert_eq!(get(r#"{"query":1.50}"#), r#"{"query":1.50}"#);
-        assert_eq!(get(r#""{\"cut\": ""#), r#"{"input":"{\"cut\": "}"#);
-        assert_eq!(get("null"), "{}");
-        assert_eq!(get(r#""{\"a\":\"\\ud83d\"}""#), r#"{"a":"\ufffd"}"#);
-    }
 
     #[test]
     fn outputs_of_all_forms_give_text_and_status() {

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::calls::{Output, json_arguments, wrap};
+use self::calls::Output;
 use self::wire::{Envelope, Event, Git, Item, Meta, TokenInfo, TurnContext};
 use super::builder::{Parsed, TraceBuilder, key_of};
-use super::claude_code::{empty_object, file_stem, flatten, push_paragraph};
+use super::content::{empty_object, file_stem, flatten, json_arguments, push_paragraph, wrap};
 use super::lenient::{Content, Flag, Text};
 use super::{Importer, Reject, reject};
 use crate::import::ImportOptions;
@@ -97,6 +97,7 @@ enum PromptSource {
 }
 
 /// Reads one Codex file.
+#[derive(Clone)]
 pub(super) struct Codex {
     builder: TraceBuilder,
     has_meta: bool,
@@ -469,6 +470,10 @@ impl Importer for Codex {
         }
         report.understood(kind);
         Ok(())
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Importer> {
+        Box::new(self.clone())
     }
 
     fn finish(mut self: Box<Self>) -> Vec<Parsed> {
