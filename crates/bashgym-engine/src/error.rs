@@ -87,6 +87,12 @@ pub enum EngineError {
         /// The tokenizer's reason.
         why: String,
     },
+    /// A chat template refused a conversation.
+    #[error("the chat template refused: {why}")]
+    Template {
+        /// The template's reason.
+        why: String,
+    },
     /// A request to generate text cannot be served.
     #[error("cannot generate: {why}")]
     BadRequest {

@@ -21,7 +21,7 @@ mod tokenizer;
 mod train;
 
 pub use chat::{
-    CHAT_TEMPLATE, END_TOKEN, GENERATION_PROMPT, PAD_TOKEN, START_TOKEN, TOOL_CALL_END_TOKEN,
+    CHAT_TEMPLATE, END_TOKEN, GENERATION_PROMPT, HubChat, PAD_TOKEN, START_TOKEN, TOOL_CALL_END_TOKEN,
     TOOL_CALL_TOKEN, render,
 };
 pub use clock::{Clock, SystemClock};

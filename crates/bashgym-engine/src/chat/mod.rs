@@ -3,9 +3,12 @@
 //! [`render`] and [`CHAT_TEMPLATE`] say the same thing twice: the first trains and serves here, the second goes into
 //! `tokenizer_config.json` for everybody else. A test holds them together.
 
+mod hub;
+
 use std::ops::Range;
 
 use crate::data::{Arguments, ChatMessage, Json};
+pub use hub::HubChat;
 
 /// The Jinja template that renders what [`render`] renders.
 ///
