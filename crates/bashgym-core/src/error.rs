@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use bashgym_gate::Refusal;
 use bashgym_traces::TracesError;
 use hf_core::{HfError, HfErrorKind};
 
+use crate::explain::{Explanation, FailedJob, FailureCause, explain};
+use crate::launch::LaunchError;
 use crate::run::{InvalidTransition, RunId};
 use crate::store::StoreError;
 
@@ -34,6 +37,12 @@ pub enum CoreError {
         what: &'static str,
         /// Where to.
         endpoint: String,
+    },
+    /// The secret gate did not pass what was to be uploaded.
+    #[error("nothing was uploaded: {refusal}")]
+    Refused {
+        /// Why.
+        refusal: Refusal,
     },
     /// The job ended without success.
     #[error("job {job_id} ended as {stage}{}", message.as_deref().map(|m| format!(": {m}")).unwrap_or_default())]
@@ -89,6 +98,9 @@ pub enum CoreError {
         /// Why.
         message: String,
     },
+    /// A job could not be launched or followed.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
     /// Something that should not happen.
     #[error("internal error: {message}")]
     Internal {
@@ -131,11 +143,20 @@ impl CoreError {
     pub fn kind(&self) -> CoreErrorKind {
         match self {
             Self::Traces(_) => CoreErrorKind::Data,
-            Self::NotAllowed { .. } => CoreErrorKind::NotAllowed,
+            Self::NotAllowed { .. } | Self::Refused { .. } => CoreErrorKind::NotAllowed,
             Self::Hub { source, .. } => CoreErrorKind::Hub(source.kind()),
             Self::JobFailed { .. } | Self::Canceled { .. } | Self::ModelMissing { .. } => {
                 CoreErrorKind::JobFailed
             }
+            Self::Launch(error) => match error {
+                LaunchError::NotCreated(source) | LaunchError::Unknown(source) => {
+                    CoreErrorKind::Hub(source.kind())
+                }
+                LaunchError::Drifted { .. } => CoreErrorKind::JobFailed,
+                LaunchError::Budget(_) => CoreErrorKind::NotAllowed,
+                LaunchError::AlreadyOver { .. } | LaunchError::Busy { .. } => CoreErrorKind::Conflict,
+                LaunchError::Store(_) | LaunchError::Journal(_) => CoreErrorKind::Io,
+            },
             Self::Busy { .. } | Self::Store(StoreError::Stale { .. }) => CoreErrorKind::Conflict,
             Self::Store(_) | Self::Io { .. } => CoreErrorKind::Io,
             Self::Transition(_) | Self::Sampling { .. } | Self::Internal { .. } => CoreErrorKind::Internal,
@@ -145,12 +166,30 @@ impl CoreError {
     /// What to do next, where something can be done.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::NotAllowed { .. } => "the full secret gate is not built yet, so nothing leaves this machine; \
-                 `--local` uses the embedded Hub"
+            Self::NotAllowed { .. } => "`bashgym run` trains with the engine of this machine, which another Hub has \
+                 not. To train there: `bashgym data build`, `bashgym data push`, then `bashgym train start REPO --model \
+                 BASE --output REPO`; `--local` uses the embedded Hub"
                 .to_owned(),
+            Self::Refused {
+                refusal: Refusal::Found { .. },
+            } => "look at each finding with `bashgym data review DIR`; build the dataset anew to replace them, or let \
+                 through what is no secret with `bashgym data review DIR --allow ID`"
+                .to_owned(),
+            Self::Refused { .. } => "leave that file out, or save it as text".to_owned(),
             Self::Hub { source, .. } => return source.hint(),
             Self::JobFailed { job_id, .. } => {
-                format!("read `bashgym jobs logs {job_id}`; the same command again submits a new job on the same dataset")
+                let read = format!("read `bashgym jobs logs {job_id}`; the same command again submits a new job on the same dataset");
+                match self.explanation().filter(|explained| explained.cause != FailureCause::Unknown) {
+                    Some(explained) => format!("{}: {}; {read}", explained.summary, explained.next.join("; or ")),
+                    None => read,
+                }
+            }
+            Self::Launch(error) => {
+                return match error {
+                    LaunchError::NotCreated(source) | LaunchError::Unknown(source) => source.hint(),
+                    LaunchError::Budget(source) => source.hint(),
+                    _ => None,
+                };
             }
             Self::Canceled { .. } => "the same command again submits a new job on the same dataset".to_owned(),
             Self::ModelMissing { job_id, .. } => format!("read `bashgym jobs logs {job_id}`"),
@@ -167,11 +206,45 @@ impl CoreError {
         })
     }
 
+    /// Why a job failed, told from what the Hub and the end of its log say; none for any other error.
+    pub fn explanation(&self) -> Option<Explanation> {
+        let Self::JobFailed {
+            stage,
+            message,
+            last_lines,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        Some(explain(&FailedJob {
+            stage,
+            message: message.as_deref(),
+            last_lines,
+            ..FailedJob::default()
+        }))
+    }
+
     /// Whether the stage itself is well and only could not be seen or reached: the run then stays as it was.
     pub(crate) fn leaves_run_as_it_was(&self) -> bool {
         match self {
             Self::Hub { source, .. } => source.is_transient() || source.kind() == HfErrorKind::Auth,
             Self::Busy { .. } | Self::Store(_) => true,
+            // What may exist is looked up again; what is certain not to exist is sent again only where that may help.
+            Self::Launch(error) => match error {
+                // That there is no such job is an answer.
+                LaunchError::Unknown(source) => source.kind() != HfErrorKind::NotFound,
+                LaunchError::Store(_)
+                | LaunchError::Journal(_)
+                | LaunchError::Busy { .. }
+                | LaunchError::Drifted { canceled: false, .. } => true,
+                LaunchError::NotCreated(source) => {
+                    source.is_transient() || source.kind() == HfErrorKind::Auth
+                }
+                LaunchError::Drifted { .. } | LaunchError::Budget(_) | LaunchError::AlreadyOver { .. } => {
+                    false
+                }
+            },
             _ => false,
         }
     }

@@ -6,6 +6,10 @@
 
 pub mod error;
 pub mod events;
+pub mod explain;
+pub mod launch;
+pub mod ledger;
+pub mod plan;
 pub mod publish;
 pub mod run;
 pub mod store;

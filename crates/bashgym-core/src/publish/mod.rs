@@ -2,15 +2,19 @@
 
 mod build;
 mod card;
+mod gate;
 
 use hf_core::Endpoint;
 
 use crate::CoreError;
-pub use build::{BuildProgress, DatasetBuild, build_dataset_dir};
+pub use build::{
+    BuildConfig, BuildProgress, DatasetBuild, build_dataset_dir, build_dataset_dir_with, write_card,
+};
+pub use gate::PublishGate;
 
-/// Says whether sessions, and what is made of them, may be sent to an endpoint.
+/// Says whether something that no gate scans may be sent to an endpoint: only to a Hub on this machine.
 ///
-/// Until the full secret gate is built, only a Hub on this machine may have them.
+/// What goes through a [`PublishGate`] may go anywhere.
 ///
 /// # Errors
 /// [`CoreError::NotAllowed`].

@@ -1,21 +1,22 @@
-//! Following a job: its lines go to a file on this machine, each once and in order, and what they tell is told on.
+//! Following a run's job: what its launch tells is told on.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
-use futures::StreamExt;
-use hf_jobs::{HfJobRunner, JobStage, LogLine, LogOptions};
+use async_trait::async_trait;
 use serde_json::{Value, json};
-use tokio::fs::{File, OpenOptions};
-use tokio::io::{AsyncBufReadExt, AsyncSeekExt, AsyncWriteExt, BufReader, SeekFrom};
 
+use super::model::{RunSpec, SubmittedJob};
 use super::service::Recorder;
 use super::state::Stage;
 use crate::CoreError;
+use crate::launch::{Checkpoint, JobState, LaunchEvent, LaunchService, LaunchSink};
 use crate::trainer::TrainProgress;
 
 /// How many lines of a failed job are kept for its explanation.
 const LAST_LINES: usize = 20;
+/// How the Hub's own first line begins.
+const HEADING: &str = "===== Job started";
 
 /// How a job ended.
 pub(crate) enum JobEnd {
@@ -30,108 +31,93 @@ pub(crate) enum JobEnd {
     },
 }
 
-/// Follows a job to its end, from the line after the last one in the file.
+/// Follows a job to its end, from the line after the last one in the store.
 pub(crate) async fn job(
-    runner: &HfJobRunner,
-    job_id: &str,
-    log: &Path,
+    launches: &LaunchService,
+    spec: &RunSpec,
+    intent: &str,
+    job: &SubmittedJob,
     events: &Recorder<'_>,
 ) -> Result<JobEnd, CoreError> {
-    let id = job_id.parse().map_err(CoreError::hub("know the job's name"))?;
-    let mut file = LogFile::open(log).await?;
-    let mut last_lines = VecDeque::with_capacity(LAST_LINES);
-    let options = LogOptions {
-        follow: true,
-        skip: file.lines,
-        ..LogOptions::default()
+    launches
+        .adopt(intent, &spec.target.namespace, &job.job_id, job.submitted_at)
+        .await?;
+    let sink = Teller {
+        events,
+        last_lines: Mutex::default(),
     };
-    let mut lines = runner.stream_logs(&id, options);
-    while let Some(line) = lines.next().await {
-        let line = line.map_err(CoreError::hub("show the job's log"))?;
-        if last_lines.len() == LAST_LINES {
-            last_lines.pop_front();
-        }
-        last_lines.push_back(line.text.clone());
-        file.append(&line).await?;
-        events.pass_on(Stage::Train, told(&line)).await;
-    }
-    let job = runner
-        .get_job(&id)
-        .await
-        .map_err(CoreError::hub("tell the job's stage"))?;
-    Ok(match job.status.stage {
-        JobStage::Completed => JobEnd::Completed {
-            seconds: job.durations.and_then(|durations| durations.running_secs),
+    let record = Box::pin(launches.follow(intent, &sink)).await?;
+    let last_lines = sink
+        .last_lines
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let failed = |stage: &str, message| JobEnd::Failed {
+        stage: stage.to_owned(),
+        message,
+        last_lines: last_lines.into(),
+    };
+    Ok(match record.view.state {
+        JobState::Unverified | JobState::Succeeded { .. } => JobEnd::Completed {
+            seconds: record.view.running_secs,
         },
-        JobStage::Canceled => JobEnd::Canceled,
-        stage => JobEnd::Failed {
-            stage: stage.to_string(),
-            message: job.status.message,
-            last_lines: last_lines.into(),
-        },
+        JobState::Canceled { .. } => JobEnd::Canceled,
+        JobState::Failed { message } => failed("ERROR", message),
+        JobState::TimedOut { checkpoint } => failed("ERROR", Some(timed_out(checkpoint.as_ref()))),
+        other => failed("ERROR", Some(format!("{other:?}"))),
     })
 }
 
-fn told(line: &LogLine) -> Value {
-    match TrainProgress::parse_line(&line.text) {
-        Some(progress) => json!({ "progress": progress }),
-        None => json!({ "line": line.text }),
+fn timed_out(checkpoint: Option<&Checkpoint>) -> String {
+    match checkpoint {
+        Some(last) => format!(
+            "Job timeout; its checkpoint of step {} is in the output repository",
+            last.step
+        ),
+        None => "Job timeout; it left no checkpoint".to_owned(),
     }
 }
 
-/// An append-only file with one JSON object a line. A last line without an end, left by a crash, is cut off.
-struct LogFile {
-    file: File,
-    lines: u64,
+/// Tells what a launch tells as events of the run.
+struct Teller<'a> {
+    events: &'a Recorder<'a>,
+    last_lines: Mutex<VecDeque<String>>,
 }
 
-impl LogFile {
-    async fn open(path: &Path) -> Result<Self, CoreError> {
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)
-            .await
-            .map_err(CoreError::io("open", path))?;
-        let mut reader = BufReader::new(&mut file);
-        let (mut lines, mut whole, mut buffer) = (0, 0, Vec::new());
-        loop {
-            buffer.clear();
-            let read = reader
-                .read_until(b'\n', &mut buffer)
-                .await
-                .map_err(CoreError::io("read", path))?;
-            if read == 0 || buffer.last() != Some(&b'\n') {
-                break;
+#[async_trait]
+impl LaunchSink for Teller<'_> {
+    async fn tell(&self, event: LaunchEvent) {
+        let detail = match event {
+            LaunchEvent::Line(line) if line.index == 0 && line.text.starts_with(HEADING) => return,
+            LaunchEvent::Line(line) => {
+                let mut lines = self.last_lines.lock().unwrap_or_else(PoisonError::into_inner);
+                if lines.len() == LAST_LINES {
+                    lines.pop_front();
+                }
+                lines.push_back(line.text.clone());
+                drop(lines);
+                told(&line.text)
             }
-            lines += 1;
-            whole += read as u64;
-        }
-        file.set_len(whole)
-            .await
-            .map_err(CoreError::io("shorten", path))?;
-        file.seek(SeekFrom::End(0))
-            .await
-            .map_err(CoreError::io("read", path))?;
-        Ok(Self { file, lines })
-    }
-
-    async fn append(&mut self, line: &LogLine) -> Result<(), CoreError> {
-        let mut text = serde_json::to_vec(&json!({ "data": line.text, "timestamp": line.timestamp }))
-            .map_err(|error| CoreError::Internal {
-                message: format!("a log line is no JSON: {error}"),
-            })?;
-        text.push(b'\n');
-        let write = async {
-            self.file.write_all(&text).await?;
-            self.file.flush().await
+            LaunchEvent::State(JobState::Unknown { why }) => json!({ "job_unseen": why }),
+            LaunchEvent::Finding { finding, action } => json!({ "finding": finding, "action": action }),
+            LaunchEvent::LogRotated { lost: true } => {
+                json!({ "log_lost": "the Hub dropped lines before they were read" })
+            }
+            LaunchEvent::LogIncomplete { reason } => json!({ "log_incomplete": reason }),
+            LaunchEvent::CapReached {
+                spent_micro_usd,
+                cap_micro_usd,
+            } => {
+                json!({ "cap_reached": { "spent_micro_usd": spent_micro_usd, "cap_micro_usd": cap_micro_usd } })
+            }
+            _ => return,
         };
-        write
-            .await
-            .map_err(CoreError::io("write", Path::new("the job's log")))?;
-        self.lines += 1;
-        Ok(())
+        self.events.pass_on(Stage::Train, detail).await;
+    }
+}
+
+fn told(line: &str) -> Value {
+    match TrainProgress::parse_line(line) {
+        Some(progress) => json!({ "progress": progress }),
+        None => json!({ "line": line }),
     }
 }

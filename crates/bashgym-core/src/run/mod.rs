@@ -3,12 +3,13 @@
 mod follow;
 mod model;
 mod service;
+mod source;
 mod state;
 mod verify;
 
 pub use model::{
-    BuiltDataset, PublishedDataset, RunId, RunRecord, RunSpec, SubmitIntent, SubmittedJob, Target,
-    VerifiedModel,
+    BuiltDataset, DatasetSource, PublishedDataset, RunId, RunRecord, RunSpec, SubmitIntent, SubmittedJob,
+    Target, VerifiedModel,
 };
 pub use service::{Completion, RunContext, RunService, StudentSampler};
 pub use state::{InvalidTransition, RunState, Stage};

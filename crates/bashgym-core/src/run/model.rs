@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::state::RunState;
-use crate::trainer::TrainerConfig;
+use crate::trainer::{PinnedCode, TrainJobConfig, TrainerConfig};
 
 /// The name of a run: a version 7 UUID, so that names sort by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -59,6 +59,18 @@ pub struct RunSpec {
     pub training: TrainerConfig,
     /// How many completions are sampled from the student at the end.
     pub samples: u32,
+    /// A dataset that is on the Hub already; the run then begins there instead of at session logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<DatasetSource>,
+}
+
+/// A dataset repository at a commit, to train on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetSource {
+    /// The commit, 40 hex digits.
+    pub revision: String,
+    /// The files of each split, by the split's name.
+    pub files: std::collections::BTreeMap<String, Vec<String>>,
 }
 
 /// Where a run happens.
@@ -142,6 +154,24 @@ pub struct SubmitIntent {
     pub dataset: PublishedDataset,
     /// The value of the job's label [`crate::trainer::INTENT_LABEL`].
     pub label: String,
+    /// What the job runs, committed before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<PinnedCode>,
+}
+
+impl TrainJobConfig {
+    /// What the job of a decided submission is told.
+    pub fn of(run: RunId, spec: &RunSpec, dataset: &PublishedDataset, code: Option<PinnedCode>) -> Self {
+        Self {
+            dataset_repo: dataset.repo_id.clone(),
+            dataset_revision: dataset.revision.clone(),
+            model_repo: spec.model_repo.clone(),
+            training: spec.training.clone(),
+            run_id: Some(run.to_string()),
+            dataset_files: spec.source.as_ref().map(|source| source.files.clone()),
+            code,
+        }
+    }
 }
 
 /// A job that the Hub knows.

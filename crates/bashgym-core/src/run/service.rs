@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bashgym_gate::{Gate, Inspector};
 use hf_core::{Clock, HfClient, HfErrorKind, RepoId, RepoType, SecretValue, Token};
 use hf_datasets::{DatasetConfig, HfDatasetManager, RepoFiles};
 use hf_jobs::HfJobRunner;
@@ -18,9 +19,14 @@ use super::state::{RunState, Stage};
 use super::verify;
 use crate::CoreError;
 use crate::events::{EventSink, RunEvent, RunResult, StageStatus};
-use crate::publish::{DatasetBuild, build_dataset_dir, check_target};
-use crate::store::Store;
-use crate::trainer::{INTENT_LABEL, RUN_LABEL, TrainJobConfig, TrainingBackend};
+use crate::launch::{
+    LaunchContext, LaunchError, LaunchPolicy, LaunchPrice, LaunchRequest, LaunchService, NoSink, Observation,
+    read_train_line,
+};
+use crate::ledger::Budget;
+use crate::publish::{BuildConfig, DatasetBuild, PublishGate, build_dataset_dir_with, check_target};
+use crate::store::{JobStore, Store};
+use crate::trainer::{self, INTENT_LABEL, PinnedCode, RUN_LABEL, TrainJobConfig, TrainingBackend};
 
 /// A completion that a student gave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +64,10 @@ pub struct RunContext {
     pub token: Token,
     /// Where runs are remembered.
     pub store: Arc<dyn Store>,
+    /// Where jobs and their lines are remembered; the same store, as a rule.
+    pub jobs: Arc<dyn JobStore>,
+    /// What is asked before money is spent; none where jobs cost nothing.
+    pub budget: Option<Arc<dyn Budget>>,
     /// What the job runs.
     pub backend: Arc<dyn TrainingBackend>,
     /// Who lets the student answer.
@@ -66,6 +76,10 @@ pub struct RunContext {
     pub clock: Arc<dyn Clock>,
     /// The folder for what runs keep on this machine.
     pub runs_dir: PathBuf,
+    /// What cleans the sessions.
+    pub gate: Gate,
+    /// What scans the dataset before it is sent.
+    pub inspector: Inspector,
 }
 
 /// Drives runs.
@@ -119,7 +133,6 @@ impl RunService {
         sink: &dyn EventSink,
     ) -> Result<RunResult, CoreError> {
         let started = self.context.clock.elapsed();
-        check_target(self.context.client.endpoint())?;
         let claim = self.claim(id)?;
         let mut record = self
             .context
@@ -127,6 +140,10 @@ impl RunService {
             .find_run(id)
             .await?
             .ok_or(crate::store::StoreError::Missing { id })?;
+        // A dataset that is on the Hub already is not sent there again.
+        if record.spec.source.is_none() {
+            check_target(self.context.client.endpoint())?;
+        }
         let events = Recorder {
             context: &self.context,
             run: id,
@@ -159,9 +176,12 @@ impl RunService {
                     });
                 }
             };
-            match self.step(stage, &mut record, &events).await {
+            match Box::pin(self.step(stage, &mut record, &events)).await {
                 Ok(()) => {}
                 Err(error) => {
+                    if self.next_attempt(&mut record, &events, &error).await? {
+                        continue;
+                    }
                     self.step_failed(stage, &mut record, &events, &error).await?;
                     return Err(error);
                 }
@@ -203,26 +223,40 @@ impl RunService {
             events.stage(stage, StageStatus::Started, json!({})).await?;
         }
         let next = match state {
+            RunState::Queued if record.spec.source.is_some() => {
+                let built =
+                    super::source::find(&self.context, record, &self.run_dir(record.id), events).await?;
+                RunState::Queued.built(built)?
+            }
             RunState::Queued => self.import(record, events).await?,
+            RunState::Built(built) if record.spec.source.is_some() => {
+                super::source::publish(record, built, events).await?
+            }
             RunState::Built(built) => {
                 let (repo_id, revision) = self.publish(&record.spec, &built.dir, events).await?;
                 RunState::Built(built).published(repo_id, revision)?
             }
             RunState::Published(dataset) => {
                 let id = record.id;
-                RunState::Published(dataset).submitting(|attempt| format!("{id}.{attempt}"))?
+                let code = self.pin_code(record, &dataset, events).await?;
+                RunState::Published(dataset).submitting(code, |attempt| intent_label(id, attempt))?
             }
             RunState::Submitting(intent) => {
-                let job = self.submit(record, &intent, events).await?;
+                let job = Box::pin(self.submit(record, &intent, events)).await?;
                 RunState::Submitting(intent).submitted(job, self.context.clock.now())?
             }
             RunState::Submitted(job) => {
-                self.follow(record, &job, events).await?;
+                Box::pin(self.follow(record, &job, events)).await?;
                 RunState::Submitted(job).completed()?
             }
             RunState::Unverified(job) => {
                 let dir = self.run_dir(record.id).join("model");
                 let found = verify::model(&self.context, &record.spec, &job, &dir).await?;
+                let seen = Observation::Pushed {
+                    revision: found.revision.clone(),
+                };
+                let label = intent_label(record.id, job.dataset.attempts);
+                self.launches(record).observe(&label, seen, &NoSink).await?;
                 events.stage(Stage::Verify, StageStatus::Finished, json!({
                     "model_repo": found.repo_id, "model_revision": found.revision, "files": found.files,
                     "val_loss_before": found.val_loss_before, "val_loss_after": found.val_loss_after,
@@ -244,16 +278,77 @@ impl RunService {
         error: &CoreError,
     ) -> Result<(), CoreError> {
         let unseen = error.leaves_run_as_it_was();
-        let detail = json!({ "reason": error.to_string(), "run_goes_on": unseen });
+        let explained = error.explanation();
+        let mut detail = json!({ "reason": error.to_string(), "run_goes_on": unseen });
+        if let Some(explained) = &explained {
+            detail["cause"] = json!(explained.cause);
+            detail["evidence"] = json!(explained.evidence);
+            detail["next"] = json!(explained.next);
+        }
         events.stage(stage, StageStatus::Failed, detail).await?;
         if unseen {
             return Ok(());
         }
+        let state = match (record.state.clone(), error) {
+            // Another attempt is another intent: this one's job was made, and canceled.
+            (
+                RunState::Submitting(intent),
+                CoreError::Launch(LaunchError::Drifted { canceled: true, .. }),
+            ) => RunState::Published(intent.dataset),
+            (state, _) => state,
+        };
         let next = match error {
-            CoreError::Canceled { .. } => record.state.clone().canceled()?,
-            _ => record.state.clone().failed(stage, error.to_string())?,
+            CoreError::Canceled { .. } => state.canceled()?,
+            _ => state.failed(
+                stage,
+                error.to_string(),
+                explained.map(|explained| explained.cause),
+            )?,
         };
         self.save(record, next).await
+    }
+
+    /// Whether the job only ended before its training did, and may have a successor. The run is then ready to submit it.
+    async fn next_attempt(
+        &self,
+        record: &mut RunRecord,
+        events: &Recorder<'_>,
+        error: &CoreError,
+    ) -> Result<bool, CoreError> {
+        let Some(explained) = error.explanation().filter(|explained| explained.resumable) else {
+            return Ok(false);
+        };
+        let (attempt, most) = (record.state.attempts(), record.spec.training.max_attempts);
+        if attempt >= most || !matches!(record.state, RunState::Submitted(_)) {
+            return Ok(false);
+        }
+        let detail = json!({
+            "reason": error.to_string(), "cause": explained.cause, "evidence": explained.evidence,
+            "attempt": attempt, "attempts": most, "run_goes_on": true,
+        });
+        events.stage(Stage::Train, StageStatus::Failed, detail).await?;
+        let next = record.state.clone().retried()?;
+        self.save(record, next).await?;
+        Ok(true)
+    }
+
+    /// Commits what the job runs, so that it runs exactly that.
+    async fn pin_code(
+        &self,
+        record: &RunRecord,
+        dataset: &super::model::PublishedDataset,
+        events: &Recorder<'_>,
+    ) -> Result<Option<PinnedCode>, CoreError> {
+        let request = TrainJobConfig::of(record.id, &record.spec, dataset, None);
+        let files = self.context.backend.code(&request)?;
+        let gate = PublishGate::new(self.context.inspector.clone());
+        if files.is_empty() {
+            return Ok(None);
+        }
+        let code = trainer::commit_code(&self.context.client, &record.spec.model_repo, files, &gate).await?;
+        let detail = json!({ "code_repo": code.repo_id, "code_revision": code.revision });
+        events.stage(Stage::Submit, StageStatus::Progress, detail).await?;
+        Ok(Some(code))
     }
 
     async fn save(&self, record: &mut RunRecord, state: RunState) -> Result<(), CoreError> {
@@ -306,9 +401,10 @@ impl RunService {
             seed: record.spec.training.seed,
             val_fraction: record.spec.val_fraction,
             repo_id: Some(record.spec.dataset_repo.clone()),
+            config: BuildConfig::default(),
         };
         let (progress, mut updates) = tokio::sync::mpsc::channel(16);
-        let work = build_dataset_dir(build, progress);
+        let work = build_dataset_dir_with(build, self.context.gate.clone().into(), progress);
         let told = async {
             while let Some(update) = updates.recv().await {
                 events
@@ -339,12 +435,17 @@ impl RunService {
             .namespace
             .parse()
             .map_err(CoreError::hub("take the namespace"))?;
-        let manager = HfDatasetManager::new(self.context.client.clone(), namespace);
+        let gate = PublishGate::new(self.context.inspector.clone());
+        let manager =
+            HfDatasetManager::new(self.context.client.clone(), namespace).with_gate(gate.upload_gate());
         let config = DatasetConfig::new(repo.to_string());
         let uploaded = manager
             .upload_training_data(dir, &config)
             .await
-            .map_err(CoreError::hub("take the dataset"))?;
+            .map_err(|error| {
+                gate.refusal()
+                    .unwrap_or_else(|| CoreError::hub("take the dataset")(error))
+            })?;
         events
             .stage(
                 Stage::Publish,
@@ -367,22 +468,31 @@ impl RunService {
         events: &Recorder<'_>,
     ) -> Result<String, CoreError> {
         let spec = &record.spec;
-        let request = TrainJobConfig {
-            dataset_repo: intent.dataset.repo_id.clone(),
-            dataset_revision: intent.dataset.revision.clone(),
-            model_repo: spec.model_repo.clone(),
-            training: spec.training.clone(),
-        };
+        let request = TrainJobConfig::of(record.id, spec, &intent.dataset, intent.code.clone());
         let mut job = self.context.backend.job_spec(&request, &spec.flavor)?;
         job.labels.insert(RUN_LABEL.to_owned(), record.id.to_string());
         job.secrets
             .insert("HF_TOKEN".to_owned(), SecretValue::from(&self.context.token));
-        let runner = self.runner(spec)?;
-        let info = runner
-            .run_once(&job, INTENT_LABEL, &intent.label)
-            .await
-            .map_err(CoreError::hub("take the job"))?;
-        let job_id = info.id.to_string();
+        let price = LaunchPrice {
+            micro_usd_per_minute: self.price(spec).await?,
+            timeout_secs: job.timeout.map(|timeout| timeout.as_secs()),
+            ..LaunchPrice::default()
+        };
+        let request = LaunchRequest {
+            intent: intent.label.clone(),
+            namespace: self.runner(spec)?.namespace().clone(),
+            spec: job,
+            run: Some(record.id),
+            purpose: format!("training on {}", spec.flavor),
+            leaves_model: true,
+            price,
+        };
+        let launches = self.launches(record);
+        let launched = Box::pin(launches.launch(&request, &NoSink)).await?;
+        let job_id = launched.job_id().map(ToString::to_string);
+        let job_id = job_id.ok_or_else(|| CoreError::Internal {
+            message: "a launch went well without a job".to_owned(),
+        })?;
         let detail = json!({ "job_id": job_id, "flavor": spec.flavor });
         events.stage(Stage::Submit, StageStatus::Finished, detail).await?;
         Ok(job_id)
@@ -394,11 +504,10 @@ impl RunService {
         job: &SubmittedJob,
         events: &Recorder<'_>,
     ) -> Result<(), CoreError> {
-        let runner = self.runner(&record.spec)?;
-        let log = self
-            .run_dir(record.id)
-            .join(format!("job-{}.log.jsonl", job.job_id));
-        match follow::job(&runner, &job.job_id, &log, events).await? {
+        let launches = self.launches(record);
+        let label = intent_label(record.id, job.dataset.attempts);
+        let followed = Box::pin(follow::job(&launches, &record.spec, &label, job, events)).await?;
+        match followed {
             JobEnd::Completed { seconds } => {
                 let detail =
                     json!({ "job_id": job.job_id, "job_stage": "COMPLETED", "running_seconds": seconds });
@@ -462,6 +571,31 @@ impl RunService {
         }
     }
 
+    /// The flavor's price for a minute, where somebody keeps count. Unknown is none, which the ledger does not take for zero.
+    async fn price(&self, spec: &RunSpec) -> Result<Option<u64>, CoreError> {
+        if self.context.budget.is_none() {
+            return Ok(None);
+        }
+        let hardware = self.runner(spec)?.hardware().await;
+        let hardware = hardware.map_err(CoreError::hub("tell the price of its hardware"))?;
+        let flavor = hardware.iter().find(|flavor| flavor.name == spec.flavor);
+        Ok(flavor.and_then(hf_jobs::JobHardware::micro_usd_per_minute))
+    }
+
+    /// The jobs of a run. Only one process drives a run, so whoever takes it up again is the same holder.
+    fn launches(&self, record: &RunRecord) -> LaunchService {
+        LaunchService::new(LaunchContext {
+            client: self.context.client.clone(),
+            store: self.context.jobs.clone(),
+            budget: self.context.budget.clone(),
+            hub: record.spec.target.hub.clone(),
+            holder: format!("run {}", record.id),
+            label: INTENT_LABEL.to_owned(),
+            read_line: read_train_line,
+            policy: LaunchPolicy::default(),
+        })
+    }
+
     fn runner(&self, spec: &RunSpec) -> Result<HfJobRunner, CoreError> {
         let namespace = spec
             .target
@@ -474,6 +608,11 @@ impl RunService {
     fn repo(&self, kind: RepoType, repo_id: &str) -> Result<RepoFiles, CoreError> {
         verify::repo(&self.context.client, kind, repo_id)
     }
+}
+
+/// The name of a run's submission: each attempt has its own.
+fn intent_label(run: RunId, attempt: u32) -> String {
+    format!("{run}.{attempt}")
 }
 
 /// Stores each event, then hands it on: what was seen can be seen again.

@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::explain::FailureCause;
+use crate::trainer::PinnedCode;
+
 use super::model::{BuiltDataset, PublishedDataset, SubmitIntent, SubmittedJob, VerifiedModel};
 
 /// A stage of a run, in order.
@@ -76,6 +79,9 @@ pub enum RunState {
         stage: Stage,
         /// What happened, in words.
         reason: String,
+        /// Why a job failed, where that can be told: a run that timed out says so.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<FailureCause>,
         /// The last state that still holds.
         resume_from: Box<Self>,
     },
@@ -170,12 +176,16 @@ impl RunState {
     ///
     /// # Errors
     /// [`InvalidTransition`] unless the dataset is published.
-    pub fn submitting(self, label: impl FnOnce(u32) -> String) -> Result<Self, InvalidTransition> {
+    pub fn submitting(
+        self,
+        code: Option<PinnedCode>,
+        label: impl FnOnce(u32) -> String,
+    ) -> Result<Self, InvalidTransition> {
         match self {
             Self::Published(mut dataset) => {
                 dataset.attempts += 1;
                 let label = label(dataset.attempts);
-                Ok(Self::Submitting(SubmitIntent { dataset, label }))
+                Ok(Self::Submitting(SubmitIntent { dataset, label, code }))
             }
             other => Err(other.refuses("submitting")),
         }
@@ -229,15 +239,44 @@ impl RunState {
     ///
     /// # Errors
     /// [`InvalidTransition`] if the run has finished.
-    pub fn failed(self, stage: Stage, reason: String) -> Result<Self, InvalidTransition> {
+    pub fn failed(
+        self,
+        stage: Stage,
+        reason: String,
+        cause: Option<FailureCause>,
+    ) -> Result<Self, InvalidTransition> {
         if self.is_finished() {
             return Err(self.refuses("failed"));
         }
         Ok(Self::Failed {
             stage,
             reason,
+            cause,
             resume_from: Box::new(self.without_job()),
         })
+    }
+
+    /// The job ended before its training did, and another one goes on from the last checkpoint.
+    ///
+    /// # Errors
+    /// [`InvalidTransition`] unless the job was submitted.
+    pub fn retried(self) -> Result<Self, InvalidTransition> {
+        match self {
+            Self::Submitted(job) => Ok(Self::Published(job.dataset)),
+            other => Err(other.refuses("published")),
+        }
+    }
+
+    /// Submissions made so far for the dataset.
+    pub fn attempts(&self) -> u32 {
+        match self {
+            Self::Published(dataset) => dataset.attempts,
+            Self::Submitting(intent) => intent.dataset.attempts,
+            Self::Submitted(job) | Self::Unverified(job) => job.dataset.attempts,
+            Self::Succeeded { model, .. } => model.job.dataset.attempts,
+            Self::Failed { resume_from, .. } | Self::Canceled { resume_from } => resume_from.attempts(),
+            Self::Queued | Self::Built(_) => 0,
+        }
     }
 
     /// The job was cancelled.
@@ -291,7 +330,7 @@ mod tests {
 
     fn submitted() -> RunState {
         published()
-            .submitting(|n| format!("x.{n}"))
+            .submitting(None, |n| format!("x.{n}"))
             .unwrap()
             .submitted("job".into(), Timestamp::UNIX_EPOCH)
             .unwrap()
@@ -300,10 +339,10 @@ mod tests {
     #[test]
     fn failed_job_resumes_at_the_published_dataset_with_its_attempts_counted() {
         let resumed = submitted()
-            .failed(Stage::Train, "exit 1".into())
+            .failed(Stage::Train, "exit 1".into(), None)
             .unwrap()
             .resumed();
-        let RunState::Submitting(intent) = resumed.submitting(|n| format!("x.{n}")).unwrap() else {
+        let RunState::Submitting(intent) = resumed.submitting(None, |n| format!("x.{n}")).unwrap() else {
             panic!("not submitting");
         };
         assert_eq!(intent.label, "x.2");
@@ -311,10 +350,10 @@ mod tests {
 
     #[test]
     fn undecided_submission_keeps_its_label_over_a_failure() {
-        let submitting = published().submitting(|n| format!("x.{n}")).unwrap();
+        let submitting = published().submitting(None, |n| format!("x.{n}")).unwrap();
         let resumed = submitting
             .clone()
-            .failed(Stage::Submit, "time-out".into())
+            .failed(Stage::Submit, "time-out".into(), None)
             .unwrap()
             .resumed();
         assert_eq!(resumed, submitting);
@@ -336,13 +375,36 @@ mod tests {
 
     #[test]
     fn finished_run_does_not_fail_again() {
-        let failed = submitted().failed(Stage::Train, "exit 1".into()).unwrap();
-        assert!(failed.failed(Stage::Train, "again".into()).is_err());
+        let failed = submitted().failed(Stage::Train, "exit 1".into(), None).unwrap();
+        assert!(failed.failed(Stage::Train, "again".into(), None).is_err());
+    }
+
+    /// Acceptance case 18: a run whose job timed out says so, and resumes with the same dataset.
+    #[test]
+    fn case_18_a_timed_out_run_is_marked_and_resumable() {
+        let failed = submitted()
+            .failed(Stage::Train, "Job timeout".into(), Some(FailureCause::TimedOut))
+            .unwrap();
+        let json = serde_json::to_value(&failed).unwrap();
+        assert_eq!(json["cause"], "timed_out");
+        assert_eq!(failed.attempts(), 1);
+        assert!(matches!(failed.resumed(), RunState::Published(dataset) if dataset.attempts == 1));
+    }
+
+    #[test]
+    fn a_retried_run_counts_its_attempts() {
+        let again = submitted()
+            .retried()
+            .unwrap()
+            .submitting(None, |n| format!("x.{n}"))
+            .unwrap();
+        assert_eq!(again.attempts(), 2);
+        assert!(RunState::Queued.retried().is_err());
     }
 
     #[test]
     fn state_survives_its_own_json() {
-        let state = submitted().failed(Stage::Train, "exit 1".into()).unwrap();
+        let state = submitted().failed(Stage::Train, "exit 1".into(), None).unwrap();
         let text = serde_json::to_string(&state).unwrap();
         assert_eq!(serde_json::from_str::<RunState>(&text).unwrap(), state);
     }

@@ -16,13 +16,14 @@ pub struct MemoryStore {
 }
 
 #[derive(Debug, Default)]
-struct Inner {
+pub(super) struct Inner {
     runs: BTreeMap<RunId, RunRecord>,
     events: BTreeMap<RunId, Vec<RunEvent>>,
+    pub(super) jobs: super::memory_jobs::Jobs,
 }
 
 impl MemoryStore {
-    fn with<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
         work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

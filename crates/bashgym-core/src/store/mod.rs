@@ -1,10 +1,13 @@
 //! What a run is remembered in. The traits are the least an implementer must do; the contract suite in
 //! `testing` (a feature) says what each call promises.
 
+mod jobs;
 mod memory;
+mod memory_jobs;
 
 use async_trait::async_trait;
 
+pub use jobs::{JobLine, JobLineStore, JobStore, JobStream, LaunchStore, Lease, LeaseStore};
 pub use memory::MemoryStore;
 
 use crate::events::{RunEvent, StoredEvent};
@@ -25,6 +28,18 @@ pub enum StoreError {
     Missing {
         /// The run.
         id: RunId,
+    },
+    /// Somebody else changed it in the meantime.
+    #[error("{what} was changed by another process; read it again")]
+    Changed {
+        /// What was changed.
+        what: String,
+    },
+    /// It is not in the store.
+    #[error("there is no {what}")]
+    Gone {
+        /// What is missing.
+        what: String,
     },
     /// What is stored does not read as what it should be.
     #[error("the store holds bad data in {place}")]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hf_jobs::JobSpec;
 use serde::{Deserialize, Serialize};
 
-use super::{TrainerConfig, TrainingBackend};
+use super::{PinnedCode, TrainerConfig, TrainingBackend};
 use crate::CoreError;
 
 /// The variable of the job's environment that holds [`TrainJobConfig`] as JSON.
@@ -26,6 +26,15 @@ pub struct TrainJobConfig {
     pub model_repo: String,
     /// How to train.
     pub training: TrainerConfig,
+    /// The run, so that a checkpoint of another one is left alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
+    /// The dataset's files by split, where they are not the usual ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset_files: Option<BTreeMap<String, Vec<String>>>,
+    /// The committed files that the job runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<PinnedCode>,
 }
 
 /// Trains with the embedded engine.
@@ -61,4 +70,4 @@ impl TrainingBackend for EmbeddedBackend {
 }
 
 /// What the trainer measured, as a file beside the model.
-pub(crate) const RESULT_FILE: &str = "bashgym_result.json";
+pub const RESULT_FILE: &str = "bashgym_result.json";

@@ -2,14 +2,25 @@
 
 mod config;
 mod embedded;
+mod pinned;
 mod progress;
+mod recipe;
+mod script_config;
+mod trl;
 
 use hf_jobs::JobSpec;
 
-pub use config::{Preset, TrainerConfig};
-pub(crate) use embedded::RESULT_FILE;
+pub use config::{Method, Preset, TrainerConfig, TrlOptions};
+pub use embedded::RESULT_FILE;
 pub use embedded::{EmbeddedBackend, JOB_CONFIG_VARIABLE, TrainJobConfig};
+pub(crate) use pinned::commit as commit_code;
+pub use pinned::{CodeFile, PinnedCode};
 pub use progress::{MARKER, TrainProgress};
+pub use recipe::Recipe;
+pub use script_config::{
+    CONFIG_FORMAT, DatasetPlace, ModelPlace, OutputPlace, ScriptConfig, find_split_files,
+};
+pub use trl::{Launch, TrlBackend, UV_IMAGE};
 
 /// The label that names a submission, so that it can be found again.
 pub const INTENT_LABEL: &str = "bashgym-intent";
@@ -20,6 +31,15 @@ pub const RUN_LABEL: &str = "bashgym-run";
 pub trait TrainingBackend: Send + Sync {
     /// The backend's word.
     fn name(&self) -> &'static str;
+
+    /// The files the job runs, to be committed to the output repository before the job is submitted; none where the job's
+    /// image has all it needs.
+    ///
+    /// # Errors
+    /// [`crate::CoreError`] if the configuration cannot be written.
+    fn code(&self, _request: &TrainJobConfig) -> Result<Vec<CodeFile>, crate::CoreError> {
+        Ok(Vec::new())
+    }
 
     /// Describes the job for a dataset at a revision. Secrets are left to the caller.
     ///

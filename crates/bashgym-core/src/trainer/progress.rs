@@ -49,4 +49,25 @@ mod tests {
             assert_eq!(TrainProgress::parse_line(other), None, "{other}");
         }
     }
+
+    /// Acceptance case 22: numbers are read as they are, and bars of downloads are no progress.
+    #[test]
+    fn case_22_only_marker_lines_count_and_their_numbers_are_read_right() {
+        let number = |text: &str| {
+            let line = format!("[bashgym] {{\"event\":\"step\",\"loss\":{text}}}");
+            TrainProgress::parse_line(&line).map(|progress| progress.number("loss"))
+        };
+        assert_eq!(number("3.2e-05"), Some(Some(3.2e-5)));
+        assert_eq!(number("1.5e-03"), Some(Some(1.5e-3)));
+        // The scripts write what JSON cannot hold as null; a line that has it bare is no line of theirs.
+        assert_eq!(number("null"), Some(None));
+        assert_eq!((number("NaN"), number("Infinity")), (None, None));
+        for bar in [
+            "Map: 100%|##########| 8000/8000 [00:01<00:00, 6437.30 examples/s]",
+            "model.safetensors:  37%|###7      | 367M/988M [00:11<00:18, 33.1MB/s]",
+            "{'loss': 3.2e-05, 'grad_norm': 1.5e-03, 'learning_rate': 2e-05, 'epoch': 0.1}",
+        ] {
+            assert_eq!(TrainProgress::parse_line(bar), None, "{bar}");
+        }
+    }
 }

@@ -1,8 +1,12 @@
 //! The contract of the store traits, to be run by each implementation.
 
+mod jobs;
+
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+
+pub use jobs::{job_store_contract, sample_launch};
 
 use crate::events::{RunEvent, StageStatus};
 use crate::run::{RunId, RunRecord, RunSpec, RunState, Stage, Target};
@@ -23,6 +27,7 @@ pub fn sample_spec(model_repo: &str) -> RunSpec {
         flavor: "cpu-basic".to_owned(),
         training: TrainerConfig::default(),
         samples: 2,
+        source: None,
     }
 }
 
@@ -66,7 +71,7 @@ async fn saves_are_compare_and_set(store: &dyn Store) {
     store.create_run(&run).await.expect("a run is created");
     let mut first = run.clone();
     first.state = RunState::Queued
-        .failed(Stage::Import, "no sessions".to_owned())
+        .failed(Stage::Import, "no sessions".to_owned(), None)
         .expect("a queued run may fail");
     let version = store.update_run(&first).await.expect("the first writer saves");
     assert_eq!(version, run.version + 1);

@@ -1,0 +1,21 @@
+//! From the decision to run a job to its end: intent, reservation, one submission, read-back, following, settlement.
+//!
+//! [`LaunchService::launch`] submits exactly once, [`LaunchService::follow`] follows to the end, [`LaunchService::resume_all`]
+//! takes everything up again after a crash. [`JobView::apply`] is the one place where what is observed becomes a state.
+
+mod desk;
+mod event;
+mod follow;
+mod measure;
+mod record;
+mod service;
+#[cfg(test)]
+mod tests;
+mod view;
+mod watchdog;
+
+pub use event::{LaunchError, LaunchEvent, LaunchSink, NoSink};
+pub use record::{LaunchPrice, LaunchRecord};
+pub use service::{LaunchContext, LaunchPolicy, LaunchRequest, LaunchService, read_train_line};
+pub use view::{CancelCause, Checkpoint, JobState, JobView, Observation, StageSeen};
+pub use watchdog::{WatchAction, WatchFinding, WatchPolicy, WatchRule};
