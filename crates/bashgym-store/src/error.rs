@@ -1,20 +1,14 @@
 //! From errors of the database to errors of the domain.
 
-use std::path::Path;
-
 use bashgym_core::store::StoreError;
 
-pub(crate) fn backend(action: String, source: sqlx::Error) -> StoreError {
+pub(crate) fn backend(
+    action: impl Into<String>,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> StoreError {
     StoreError::Backend {
-        action,
-        source: Box::new(source),
-    }
-}
-
-pub(crate) fn migrate(path: &Path, source: sqlx::migrate::MigrateError) -> StoreError {
-    StoreError::Backend {
-        action: format!("bring {} to today's form", path.display()),
-        source: Box::new(source),
+        action: action.into(),
+        source: source.into(),
     }
 }
 

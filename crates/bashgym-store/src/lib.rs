@@ -1,11 +1,17 @@
-//! The state of Bash Gym in SQLite: an implementation of the store traits of `bashgym-core`.
+//! The state of Bash Gym in SQLite or PostgreSQL: an implementation of the store traits of `bashgym-core`.
 //!
-//! The file is opened in WAL mode, so that several processes on one machine may read and write it at a time.
-//! Queries are runtime queries, each run by the contract suite; no SQL is ever made from input.
+//! A SQLite file is opened in WAL mode, so that several processes on one machine may read and write it at a time;
+//! PostgreSQL serves several machines. Queries are runtime queries, one text for both, each run by the contract
+//! suite on both; no SQL is ever made from input.
 
+mod cells;
+mod database;
 mod error;
 mod events;
-mod pool;
+mod jobs;
+mod ledger;
+mod migrations;
+mod open;
 mod runs;
 
-pub use pool::SqliteStore;
+pub use open::SqlStore;

@@ -1,0 +1,209 @@
+//! One way to ask SQLite and PostgreSQL.
+//!
+//! Both number their parameters `$1`, `$2`, so that one text of SQL serves both. What a statement takes and gives is
+//! text or a signed 64-bit integer, or null. Where the two differ, they differ here and in the migrations.
+
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction};
+
+/// A value for a parameter.
+#[derive(Debug, Clone)]
+pub(crate) enum Arg {
+    Text(Option<String>),
+    Integer(Option<i64>),
+}
+
+impl From<&str> for Arg {
+    fn from(text: &str) -> Self {
+        Self::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<String> for Arg {
+    fn from(text: String) -> Self {
+        Self::Text(Some(text))
+    }
+}
+
+impl From<Option<String>> for Arg {
+    fn from(text: Option<String>) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i64> for Arg {
+    fn from(number: i64) -> Self {
+        Self::Integer(Some(number))
+    }
+}
+
+impl From<Option<i64>> for Arg {
+    fn from(number: Option<i64>) -> Self {
+        Self::Integer(number)
+    }
+}
+
+impl From<u32> for Arg {
+    fn from(number: u32) -> Self {
+        Self::Integer(Some(number.into()))
+    }
+}
+
+/// Counts do not reach the end of the signed integers that databases count in.
+impl From<u64> for Arg {
+    fn from(count: u64) -> Self {
+        Self::Integer(Some(i64::try_from(count).unwrap_or(i64::MAX)))
+    }
+}
+
+/// The values of a statement's parameters, in order.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { [$($crate::database::Arg::from($value)),*] };
+}
+pub(crate) use args;
+
+/// A row of an answer.
+pub(crate) enum Row {
+    Sqlite(SqliteRow),
+    Postgres(PgRow),
+}
+
+impl Row {
+    pub(crate) fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+
+    pub(crate) fn integer(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
+        match self {
+            Self::Sqlite(row) => row.try_get(column),
+            Self::Postgres(row) => row.try_get(column),
+        }
+    }
+}
+
+macro_rules! query {
+    ($database:ty, $sql:expr, $args:expr) => {{
+        let mut query = sqlx::query::<$database>($sql);
+        for arg in $args {
+            query = match arg {
+                Arg::Text(text) => query.bind(text.clone()),
+                Arg::Integer(number) => query.bind(*number),
+            };
+        }
+        query
+    }};
+}
+
+/// The database, through a few connections.
+#[derive(Debug, Clone)]
+pub(crate) enum Database {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl Database {
+    /// The text for this database, where one does not serve both.
+    pub(crate) fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self {
+            Self::Sqlite(_) => sqlite,
+            Self::Postgres(_) => postgres,
+        }
+    }
+
+    /// Runs a statement and returns the number of rows it changed.
+    pub(crate) async fn execute(&self, sql: &'static str, args: &[Arg]) -> Result<u64, sqlx::Error> {
+        match self {
+            Self::Sqlite(pool) => Ok(query!(Sqlite, sql, args).execute(pool).await?.rows_affected()),
+            Self::Postgres(pool) => Ok(query!(Postgres, sql, args).execute(pool).await?.rows_affected()),
+        }
+    }
+
+    pub(crate) async fn fetch_all(&self, sql: &'static str, args: &[Arg]) -> Result<Vec<Row>, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite(pool) => {
+                let rows = query!(Sqlite, sql, args).fetch_all(pool).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+            Self::Postgres(pool) => {
+                let rows = query!(Postgres, sql, args).fetch_all(pool).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    pub(crate) async fn fetch_optional(
+        &self,
+        sql: &'static str,
+        args: &[Arg],
+    ) -> Result<Option<Row>, sqlx::Error> {
+        Ok(self.fetch_all(sql, args).await?.into_iter().next())
+    }
+
+    /// Begins a transaction that has the turn of this name alone: whoever else begins one of the same name, in any
+    /// process, waits until this one is over. It reads what those before it wrote.
+    pub(crate) async fn begin_turn(&self, turn: &str) -> Result<Change, sqlx::Error> {
+        match self {
+            // SQLite has one writer at a time, whatever the name.
+            Self::Sqlite(pool) => Ok(Change::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)),
+            Self::Postgres(pool) => {
+                // With any higher isolation, what is read after the wait would be as old as its beginning.
+                let mut change = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+                sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+                    .bind(format!("bashgym {turn}"))
+                    .execute(&mut *change)
+                    .await?;
+                Ok(Change::Postgres(change))
+            }
+        }
+    }
+}
+
+/// A transaction; dropped without a commit, it is rolled back.
+pub(crate) enum Change {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+impl Change {
+    /// Runs a statement and returns the number of rows it changed.
+    pub(crate) async fn execute(&mut self, sql: &'static str, args: &[Arg]) -> Result<u64, sqlx::Error> {
+        match self {
+            Self::Sqlite(change) => Ok(query!(Sqlite, sql, args)
+                .execute(&mut **change)
+                .await?
+                .rows_affected()),
+            Self::Postgres(change) => Ok(query!(Postgres, sql, args)
+                .execute(&mut **change)
+                .await?
+                .rows_affected()),
+        }
+    }
+
+    pub(crate) async fn fetch_all(
+        &mut self,
+        sql: &'static str,
+        args: &[Arg],
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite(change) => {
+                let rows = query!(Sqlite, sql, args).fetch_all(&mut **change).await?;
+                rows.into_iter().map(Row::Sqlite).collect()
+            }
+            Self::Postgres(change) => {
+                let rows = query!(Postgres, sql, args).fetch_all(&mut **change).await?;
+                rows.into_iter().map(Row::Postgres).collect()
+            }
+        })
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(change) => change.commit().await,
+            Self::Postgres(change) => change.commit().await,
+        }
+    }
+}

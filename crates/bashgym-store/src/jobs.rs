@@ -1,0 +1,238 @@
+//! Launches of jobs, leases on them, and what they wrote.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bashgym_core::launch::LaunchRecord;
+use bashgym_core::store::{JobLine, JobLineStore, JobStream, LaunchStore, Lease, LeaseStore, StoreError};
+use jiff::Timestamp;
+
+use crate::SqlStore;
+use crate::cells::Cells;
+use crate::database::{Change, Row, args};
+use crate::error::{backend, bad_data};
+
+const LAUNCHES: &str = "launches";
+const LINES: &str = "job_lines";
+
+#[async_trait]
+impl LaunchStore for SqlStore {
+    async fn create_launch(&self, launch: &LaunchRecord) -> Result<(LaunchRecord, bool), StoreError> {
+        let added = self
+            .database
+            .execute(
+                "INSERT INTO launches (intent, version, finished, record) VALUES ($1, $2, $3, $4) \
+                 ON CONFLICT (intent) DO NOTHING",
+                &args![
+                    launch.intent.as_str(),
+                    launch.version,
+                    i64::from(launch.is_finished()),
+                    json(launch)?,
+                ],
+            )
+            .await
+            .map_err(|error| backend(format!("create launch {}", launch.intent), error))?;
+        if added == 1 {
+            return Ok((launch.clone(), true));
+        }
+        match self.find_launch(&launch.intent).await? {
+            Some(there) => Ok((there, false)),
+            None => Err(StoreError::Gone {
+                what: format!("launch {}", launch.intent),
+            }),
+        }
+    }
+
+    async fn find_launch(&self, intent: &str) -> Result<Option<LaunchRecord>, StoreError> {
+        self.database
+            .fetch_optional(
+                "SELECT intent, version, record FROM launches WHERE intent = $1",
+                &args![intent],
+            )
+            .await
+            .map_err(|error| backend(format!("read launch {intent}"), error))?
+            .as_ref()
+            .map(launch)
+            .transpose()
+    }
+
+    async fn update_launch(&self, launch: &LaunchRecord) -> Result<u64, StoreError> {
+        let next = launch.version + 1;
+        let saved = self
+            .database
+            .execute(
+                "UPDATE launches SET version = $1, finished = $2, record = $3 WHERE intent = $4 AND version = $5",
+                &args![
+                    next,
+                    i64::from(launch.is_finished()),
+                    json(launch)?,
+                    launch.intent.as_str(),
+                    launch.version,
+                ],
+            )
+            .await
+            .map_err(|error| backend(format!("save launch {}", launch.intent), error))?;
+        if saved == 1 {
+            return Ok(next);
+        }
+        let what = format!("launch {}", launch.intent);
+        match self.find_launch(&launch.intent).await? {
+            Some(_) => Err(StoreError::Changed { what }),
+            None => Err(StoreError::Gone { what }),
+        }
+    }
+
+    async fn list_unfinished_launches(&self) -> Result<Vec<LaunchRecord>, StoreError> {
+        self.database
+            .fetch_all(
+                "SELECT intent, version, record FROM launches WHERE finished = 0 ORDER BY intent",
+                &[],
+            )
+            .await
+            .map_err(|error| backend("list unfinished launches", error))?
+            .iter()
+            .map(launch)
+            .collect()
+    }
+}
+
+fn launch(row: &Row) -> Result<LaunchRecord, StoreError> {
+    let cells = Cells::new(row, LAUNCHES, "intent");
+    Ok(LaunchRecord {
+        version: cells.count("version")?,
+        ..cells.json("record")?
+    })
+}
+
+fn json(launch: &LaunchRecord) -> Result<String, StoreError> {
+    serde_json::to_string(launch).map_err(|error| bad_data(LAUNCHES, "record", &launch.intent, error))
+}
+
+#[async_trait]
+impl LeaseStore for SqlStore {
+    async fn take_lease(
+        &self,
+        name: &str,
+        holder: &str,
+        now: Timestamp,
+        ttl: Duration,
+    ) -> Result<Option<Lease>, StoreError> {
+        let until = now.saturating_add(ttl).unwrap_or(Timestamp::MAX).as_microsecond();
+        let taken = self
+            .database
+            .execute(
+                "INSERT INTO leases (name, holder, expires_at_us) VALUES ($1, $2, $3) \
+                 ON CONFLICT (name) DO UPDATE \
+                 SET holder = excluded.holder, expires_at_us = excluded.expires_at_us \
+                 WHERE leases.holder = excluded.holder OR leases.expires_at_us <= $4",
+                &args![name, holder, until, now.as_microsecond()],
+            )
+            .await
+            .map_err(|error| backend(format!("take the lease {name}"), error))?;
+        if taken == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Lease {
+            name: name.to_owned(),
+            holder: holder.to_owned(),
+            expires_at: Timestamp::from_microsecond(until)
+                .map_err(|error| bad_data("leases", "expires_at_us", name, error))?,
+        }))
+    }
+
+    async fn release_lease(&self, name: &str, holder: &str) -> Result<(), StoreError> {
+        self.database
+            .execute(
+                "DELETE FROM leases WHERE name = $1 AND holder = $2",
+                &args![name, holder],
+            )
+            .await
+            .map_err(|error| backend(format!("give back the lease {name}"), error))?;
+        Ok(())
+    }
+}
+
+const LAST_LINE: &str =
+    "SELECT COALESCE(MAX(seq), 0) AS last FROM job_lines WHERE job_id = $1 AND stream = $2";
+
+#[async_trait]
+impl JobLineStore for SqlStore {
+    async fn append_job_lines(
+        &self,
+        job: &str,
+        stream: JobStream,
+        after: u64,
+        lines: &[String],
+    ) -> Result<u64, StoreError> {
+        let what = || format!("{} of job {job}", stream.as_str());
+        let failed = |error: sqlx::Error| backend(format!("append to the {}", what()), error);
+        let mut change = self.database.begin_turn(&what()).await.map_err(failed)?;
+        if last_line(&mut change, job, stream).await? != after {
+            return Err(StoreError::Changed { what: what() });
+        }
+        if lines.is_empty() {
+            return Ok(after);
+        }
+        // All lines travel as one parameter.
+        let all = serde_json::to_string(lines).map_err(|error| bad_data(LINES, "line", job, error))?;
+        let sql = self.database.pick(
+            "INSERT INTO job_lines (job_id, stream, seq, line) \
+             SELECT $1, $2, $3 + key + 1, value FROM json_each($4)",
+            "INSERT INTO job_lines (job_id, stream, seq, line) \
+             SELECT $1, $2, $3 + ordinality, value FROM json_array_elements_text(CAST($4 AS json)) WITH ORDINALITY",
+        );
+        let added = change
+            .execute(sql, &args![job, stream.as_str(), after, all])
+            .await
+            .map_err(failed)?;
+        change.commit().await.map_err(failed)?;
+        Ok(after + added)
+    }
+
+    async fn list_job_lines(
+        &self,
+        job: &str,
+        stream: JobStream,
+        after: u64,
+        limit: u32,
+    ) -> Result<Vec<JobLine>, StoreError> {
+        self.database
+            .fetch_all(
+                "SELECT seq, line FROM job_lines WHERE job_id = $1 AND stream = $2 AND seq > $3 ORDER BY seq LIMIT $4",
+                &args![job, stream.as_str(), after, limit],
+            )
+            .await
+            .map_err(|error| backend(format!("list the {} of job {job}", stream.as_str()), error))?
+            .iter()
+            .map(|row| {
+                let cells = Cells::new(row, LINES, job);
+                Ok(JobLine {
+                    seq: cells.count("seq")?,
+                    text: cells.text("line")?,
+                })
+            })
+            .collect()
+    }
+
+    async fn count_job_lines(&self, job: &str, stream: JobStream) -> Result<u64, StoreError> {
+        let row = self
+            .database
+            .fetch_optional(LAST_LINE, &args![job, stream.as_str()])
+            .await
+            .map_err(|error| backend(format!("count the {} of job {job}", stream.as_str()), error))?;
+        last(row.as_ref(), job)
+    }
+}
+
+async fn last_line(change: &mut Change, job: &str, stream: JobStream) -> Result<u64, StoreError> {
+    let row = change
+        .fetch_all(LAST_LINE, &args![job, stream.as_str()])
+        .await
+        .map_err(|error| backend(format!("count the {} of job {job}", stream.as_str()), error))?
+        .pop();
+    last(row.as_ref(), job)
+}
+
+fn last(row: Option<&Row>, job: &str) -> Result<u64, StoreError> {
+    row.map_or(Ok(0), |row| Cells::new(row, LINES, job).count("last"))
+}
