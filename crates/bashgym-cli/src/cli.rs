@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    completions, data, generate, hub, jobs, model, run, runs, sessions, status, train, worker,
+    budget, completions, data, doctor, generate, hub, jobs, model, run, runs, sessions, status, token, train,
+    wallet, worker,
 };
 use crate::output::Format;
 
@@ -85,17 +86,20 @@ pub(crate) enum Command {
     /// List runs, or show one
     #[command(subcommand)]
     Runs(runs::RunsCommand),
-    /// Sessions of coding agents: find, show, import
+    /// Sessions of coding agents: find, show, import, follow, keep
     #[command(subcommand)]
     Sessions(sessions::SessionsCommand),
     /// Datasets: build from sessions, push, pull, list, remove
     #[command(subcommand)]
     Data(data::DataCommand),
     /// Train a student from a dataset
-    Train(train::TrainArgs),
-    /// Jobs: list, show, logs, cancel, hardware
+    Train(Box<train::TrainArgs>),
+    /// Jobs: run, list, show, follow, wait, cancel, schedule
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// What may be spent, what is set aside, and what was spent
+    #[command(subcommand)]
+    Budget(budget::BudgetCommand),
     /// Let a student answer
     Generate(generate::GenerateArgs),
     /// What can be said of a model's files
@@ -103,6 +107,13 @@ pub(crate) enum Command {
     Model(model::ModelCommand),
     /// Account, Hub and state at a glance
     Status(status::StatusArgs),
+    /// Check settings, Hub and token, and name what is missing
+    Doctor(doctor::DoctorArgs),
+    /// What was spent, what the plan includes, and how much quota is left
+    Wallet(wallet::WalletArgs),
+    /// The stored token: set, remove, show
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// The embedded Hub of this machine
     #[command(subcommand)]
     Hub(hub::HubCommand),

@@ -3,13 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bashgym_core::ledger::Ledger;
 use bashgym_core::run::Target;
-use bashgym_store::SqliteStore;
+use bashgym_store::SqlStore;
 use hf_core::{
     Clock, HfClient, HuggingFaceSettings, Namespace, SettingsInput, SettingsOverrides, Source, SystemClock,
     Token,
 };
 
+use crate::account_memory::AccountMemory;
 use crate::cli::Global;
 use crate::embedded_hub::EmbeddedHub;
 use crate::error::{CliError, Kind, io_error};
@@ -19,6 +21,8 @@ use crate::output::Output;
 pub(crate) struct Context {
     pub(crate) output: Output,
     pub(crate) clock: Arc<dyn Clock>,
+    /// What is remembered of the account behind the configured token.
+    pub(crate) account_memory: AccountMemory,
     global: Global,
     home: PathBuf,
 }
@@ -51,11 +55,7 @@ impl Connection {
 
     /// The full name of a repository that may be named without its namespace.
     pub(crate) fn repo_id(&self, name: &str) -> Result<hf_core::RepoId, CliError> {
-        if name.contains('/') {
-            Ok(name.parse()?)
-        } else {
-            Ok(hf_core::RepoId::new(&self.namespace, name)?)
-        }
+        Ok(hf_core::RepoId::within(&self.namespace, name)?)
     }
 }
 
@@ -71,6 +71,7 @@ impl Context {
         Ok(Self {
             output,
             clock: Arc::new(SystemClock::new()),
+            account_memory: AccountMemory::new(&home),
             global,
             home,
         })
@@ -96,10 +97,18 @@ impl Context {
 
     /// The settings: flags, environment, `.env` here, the official token file, defaults.
     pub(crate) fn settings(&self) -> Result<HuggingFaceSettings, CliError> {
-        let token = match &self.global.token_file {
-            Some(path) => Some(std::fs::read_to_string(path).map_err(|error| io_error("read", path, error))?),
-            None => None,
-        };
+        self.settings_with(self.flag_token()?)
+    }
+
+    /// The text in the file of `--token-file`.
+    pub(crate) fn flag_token(&self) -> Result<Option<String>, CliError> {
+        let path = self.global.token_file.as_ref();
+        path.map(|path| std::fs::read_to_string(path).map_err(|error| io_error("read", path, error)))
+            .transpose()
+    }
+
+    /// The settings, with this token as the flag's.
+    pub(crate) fn settings_with(&self, token: Option<String>) -> Result<HuggingFaceSettings, CliError> {
         let overrides = SettingsOverrides {
             endpoint: self.global.endpoint.clone(),
             token,
@@ -129,6 +138,7 @@ impl Context {
             return self.connect_embedded().await;
         }
         let client = HfClient::from_settings(&settings)?;
+        self.account_memory.attach(&client);
         let namespace = match settings.namespace() {
             Some(namespace) => namespace.clone(),
             None if settings.token.is_none() => return Err(no_token()),
@@ -164,9 +174,19 @@ impl Context {
         })
     }
 
-    /// The store, brought to today's form.
-    pub(crate) async fn store(&self) -> Result<SqliteStore, CliError> {
-        Ok(SqliteStore::open(&self.home()?.join("bashgym.db")).await?)
+    /// The store, brought to today's form: a file in the home folder, or the PostgreSQL database that
+    /// `BASHGYM_DATABASE_URL` names.
+    pub(crate) async fn store(&self) -> Result<SqlStore, CliError> {
+        match own_variable("BASHGYM_DATABASE_URL") {
+            Some(url) => Ok(SqlStore::connect(&url).await?),
+            None => Ok(SqlStore::open(&self.home()?.join("bashgym.db")).await?),
+        }
+    }
+
+    /// The ledger, kept in the store.
+    pub(crate) async fn ledger(&self) -> Result<Ledger, CliError> {
+        let store = self.store().await?;
+        Ok(Ledger::new(Arc::new(store), Arc::clone(&self.clock)))
     }
 }
 
@@ -174,11 +194,12 @@ impl Context {
     clippy::disallowed_methods,
     reason = "the one place of this program that reads its own variables"
 )]
+fn own_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 fn home_folder() -> Result<PathBuf, CliError> {
-    let named = std::env::var("BASHGYM_HOME")
-        .ok()
-        .filter(|value| !value.is_empty());
-    let path = match named {
+    let path = match own_variable("BASHGYM_HOME") {
         Some(path) => PathBuf::from(path),
         None => match std::env::home_dir() {
             Some(home) => home.join(".bashgym"),

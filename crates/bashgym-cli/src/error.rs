@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
+use bashgym_core::launch::LaunchError;
+use bashgym_core::ledger::LedgerError;
 use bashgym_core::store::StoreError;
 use bashgym_core::{CoreError, CoreErrorKind};
 use bashgym_traces::TracesError;
@@ -93,6 +95,15 @@ impl CliError {
             hints: Vec::new(),
             source: None,
         }
+    }
+
+    /// A failure that its command has told about already; only the exit code is left.
+    pub(crate) fn silent(kind: Kind) -> Self {
+        Self::new(kind, "")
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        self.message.is_empty()
     }
 
     /// Adds what to do next.
@@ -193,6 +204,10 @@ impl From<CoreError> for CliError {
             CoreError::Hub { source, .. } if source.kind() != HfErrorKind::JobFailed => Self::from(source),
             CoreError::Traces(source) => Self::from(source),
             CoreError::Store(source) => Self::from(source),
+            CoreError::Launch(LaunchError::Budget(source)) => Self::from(source),
+            CoreError::Launch(LaunchError::NotCreated(source) | LaunchError::Unknown(source)) => {
+                Self::from(source)
+            }
             other => {
                 let kind = match other.kind() {
                     CoreErrorKind::Data => Kind::Data,
@@ -217,12 +232,30 @@ impl From<CoreError> for CliError {
 impl From<StoreError> for CliError {
     fn from(error: StoreError) -> Self {
         let kind = match &error {
-            StoreError::Stale { .. } => Kind::Conflict,
-            StoreError::Missing { .. } => Kind::NotFound,
+            StoreError::Stale { .. } | StoreError::Changed { .. } => Kind::Conflict,
+            StoreError::Missing { .. } | StoreError::Gone { .. } => Kind::NotFound,
             _ => Kind::Io,
         };
         let message = error.to_string();
         Self::new(kind, message).because(error)
+    }
+}
+
+impl From<LedgerError> for CliError {
+    fn from(error: LedgerError) -> Self {
+        let kind = match error {
+            LedgerError::Store(source) => return Self::from(source),
+            LedgerError::CapExceeded(_) | LedgerError::UnknownPrice { .. } => Kind::Quota,
+            LedgerError::KeyReused { .. } | LedgerError::AlreadySettled { .. } => Kind::Conflict,
+            LedgerError::Missing { .. } => Kind::NotFound,
+            LedgerError::BadText { .. } | LedgerError::TooLarge => Kind::Usage,
+            _ => Kind::Internal,
+        };
+        let converted = Self::new(kind, error.to_string());
+        match error.hint() {
+            Some(hint) => converted.hint(hint),
+            None => converted,
+        }
     }
 }
 
@@ -232,6 +265,7 @@ impl From<TracesError> for CliError {
             TracesError::PathNotFound { .. } => Kind::NotFound,
             TracesError::Io { .. } => Kind::Io,
             TracesError::InvalidOption { .. } => Kind::Usage,
+            TracesError::ArchiveInUse { .. } => Kind::Conflict,
             TracesError::Stopped => Kind::Interrupted,
             _ => Kind::Data,
         };

@@ -3,12 +3,15 @@
 //! This crate is the composition root. It alone decides which Hub a command talks to, plugs the model engine
 //! in, and prints.
 
+mod account;
+mod account_memory;
 mod cli;
 mod commands;
 mod context;
 mod embedded_hub;
 mod error;
 mod files;
+mod gate;
 mod output;
 mod progress;
 mod student;
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
     match run(cli, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            if error.kind != Kind::OutputClosed {
+            if error.kind != Kind::OutputClosed && !error.is_silent() {
                 output.error(&error);
             }
             error.exit_code()
@@ -48,6 +51,7 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
         .build()
         .map_err(|error| CliError::new(Kind::Internal, "cannot start the async runtime").because(error))?;
     let result = runtime.block_on(commands::run(cli.command, &context));
+    context.account_memory.keep();
     // Work that was left behind on purpose, such as an import after Ctrl-C, must not hold the process.
     runtime.shutdown_background();
     result

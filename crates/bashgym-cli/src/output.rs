@@ -68,6 +68,12 @@ impl Output {
         written(writeln!(out, "{text}").and_then(|()| out.flush()))
     }
 
+    /// Prints a line beside the data, for whoever watches: to standard error.
+    pub(crate) fn aside(self, text: impl Display) {
+        // A closed standard error is no reason to stop the work.
+        let _ = writeln!(anstream::stderr().lock(), "{text}");
+    }
+
     /// Tells a person something; scripts are spared.
     pub(crate) fn note(self, text: impl Display) {
         if self.is_human() {

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use bashgym_core::CoreError;
+use bashgym_core::plan::{ChatRenderer, LoadedChat};
 use bashgym_core::run::{Completion, StudentSampler};
 use bashgym_core::trainer::{self, TrainerConfig};
 use bashgym_engine::{
-    ChatMessage, ChatRow, EngineError, GenerateOptions, Generator, Json, Preset, TrainConfig,
+    ChatMessage, ChatRow, EngineError, GenerateOptions, Generator, HubChat, Json, Preset, TrainConfig,
 };
 
 use crate::error::{CliError, Kind};
@@ -32,6 +33,9 @@ pub(crate) fn train_config(config: &TrainerConfig) -> TrainConfig {
     if let Some(seconds) = config.max_seconds {
         engine.max_seconds = Some(seconds as f64);
     }
+    if let Some(seconds) = config.checkpoint_every_seconds {
+        engine.checkpoint_every_seconds = seconds;
+    }
     engine.resume = true;
     engine
 }
@@ -48,6 +52,36 @@ impl From<EngineError> for CliError {
         };
         let message = error.to_string();
         Self::new(kind, message).because(error)
+    }
+}
+
+/// Renders and counts with another model's own chat template and tokenizer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EngineChat;
+
+struct LoadedEngineChat(HubChat);
+
+impl ChatRenderer for EngineChat {
+    fn load(&self, dir: &Path) -> Result<Box<dyn LoadedChat>, String> {
+        let chat = HubChat::load(dir).map_err(|error| error.to_string())?;
+        Ok(Box::new(LoadedEngineChat(chat)))
+    }
+}
+
+impl LoadedChat for LoadedEngineChat {
+    fn render(
+        &self,
+        messages: &serde_json::Value,
+        tools: &serde_json::Value,
+        add_generation_prompt: bool,
+    ) -> Result<String, String> {
+        self.0
+            .render(messages, tools, add_generation_prompt)
+            .map_err(|error| error.to_string())
+    }
+
+    fn count_tokens(&self, text: &str) -> Result<usize, String> {
+        self.0.count_tokens(text).map_err(|error| error.to_string())
     }
 }
 

@@ -87,7 +87,7 @@ fn a_wrong_token_is_told_from_an_unreachable_hub() {
 }
 
 #[test]
-fn nothing_is_sent_to_another_machine_before_the_full_gate_exists() {
+fn nothing_is_sent_to_another_machine_that_the_gate_has_not_passed() {
     let environment = Environment::new();
     let dataset = environment.path("dataset");
     assert_success(
@@ -99,6 +99,10 @@ fn nothing_is_sent_to_another_machine_before_the_full_gate_exists() {
             .output()
             .unwrap(),
     );
+    let train = dataset.join("train.jsonl");
+    let rows = std::fs::read_to_string(&train).unwrap();
+    let planted = rows.replacen("\"content\":\"", "\"content\":\"DB_PASSWORD=zebra-piano-42 ", 1);
+    std::fs::write(&train, planted).unwrap();
     let refused = environment
         .bashgym(["data", "push"])
         .arg(&dataset)
@@ -109,7 +113,7 @@ fn nothing_is_sent_to_another_machine_before_the_full_gate_exists() {
         .env("HF_USERNAME", "ada")
         .output()
         .unwrap();
-    assert_fails(&refused, 4, &["192.0.2.1"]);
+    assert_fails(&refused, 4, &["train.jsonl", "secret_assignment", "data review"]);
 }
 
 #[test]

@@ -1,11 +1,17 @@
 //! `bashgym run`: the main job, offline.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test, a panic is a failure that names its line"
+)]
+
 mod common;
 
+use bashgym_core::store::{JobLineStore, JobStream};
+use bashgym_store::SqlStore;
 use common::{Environment, Hub, assert_success, fixtures, json_lines, stderr, wait_until};
 use serde_json::Value;
 
-#[expect(clippy::unwrap_used, reason = "an event without its stage fails the test")]
 fn stages(events: &[Value], status: &str) -> Vec<String> {
     events
         .iter()
@@ -138,6 +144,42 @@ fn a_killed_run_goes_on_with_the_same_job() {
         .unwrap();
     assert_eq!(json_lines(&jobs).len(), 1, "one intent, one job");
     assert_eq!(runs().len(), 1);
+
+    // Each line is in the store, once and in order, whichever process kept it.
+    let logs = hub
+        .bashgym(&environment, ["jobs", "logs", &job])
+        .output()
+        .unwrap();
+    assert_success(&logs);
+    let wrote: Vec<String> = String::from_utf8_lossy(&logs.stdout)
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(kept_lines(&environment, &job), wrote);
+}
+
+/// The lines of a job in the store, without the Hub's heading.
+fn kept_lines(environment: &Environment, job: &str) -> Vec<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let lines = runtime.block_on(async {
+        let store = SqlStore::open(&environment.home().join("bashgym.db"))
+            .await
+            .unwrap();
+        store
+            .list_job_lines(job, JobStream::Log, 0, u32::MAX)
+            .await
+            .unwrap()
+    });
+    let texts = lines.iter().map(|line| {
+        let kept: Value = serde_json::from_str(&line.text).unwrap();
+        kept["data"].as_str().unwrap().to_owned()
+    });
+    texts
+        .filter(|text| !text.starts_with("===== Job started"))
+        .collect()
 }
 
 #[test]

@@ -111,7 +111,7 @@ async fn status(context: &Context) -> Result<(), CliError> {
 async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliError> {
     let mut config = LocalHubConfig::new(&args.data)
         .port(args.port)
-        .executor(executor()?);
+        .executor(executor(&args.data)?);
     if let Some(path) = &args.accounts {
         config = config.accounts(AccountConfig::read_file(path).map_err(hub_error)?);
     }
@@ -143,8 +143,8 @@ async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Jobs find this very program as `bashgym`.
-fn executor() -> Result<ExecutorConfig, CliError> {
+/// Jobs find this very program as `bashgym`, and the `uv` of whoever started the Hub, whose packages are kept between jobs.
+fn executor(data: &std::path::Path) -> Result<ExecutorConfig, CliError> {
     let program = std::env::current_exe()
         .map_err(|error| CliError::new(Kind::Io, "cannot find this program's own file").because(error))?;
     let folder = program
@@ -153,6 +153,17 @@ fn executor() -> Result<ExecutorConfig, CliError> {
         .unwrap_or_default();
     let mut config = ExecutorConfig::default();
     config.path_prepend.push(folder);
+    // Last, so that what else lies beside uv does not take the place of the system's own.
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if let Some(folder) = std::env::split_paths(&path).find(|folder| folder.join("uv").is_file()) {
+        config.base_path = format!("{}:{}", config.base_path, folder.display());
+    }
+    let cache = std::path::absolute(data)
+        .map_err(|error| crate::error::io_error("find", data, error))?
+        .join("uv-cache");
+    config
+        .environment
+        .insert("UV_CACHE_DIR".to_owned(), cache.to_string_lossy().into_owned());
     Ok(config)
 }
 

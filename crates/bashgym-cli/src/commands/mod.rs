@@ -1,16 +1,22 @@
 //! One file a noun.
 
+pub(crate) mod budget;
 pub(crate) mod completions;
 pub(crate) mod data;
+pub(crate) mod doctor;
 pub(crate) mod generate;
 pub(crate) mod hub;
 pub(crate) mod jobs;
+pub(crate) mod labels;
 pub(crate) mod model;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod sessions;
+pub(crate) mod stages;
 pub(crate) mod status;
+pub(crate) mod token;
 pub(crate) mod train;
+pub(crate) mod wallet;
 pub(crate) mod worker;
 
 use crate::cli::Command;
@@ -22,13 +28,17 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), CliEr
     match command {
         Command::Run(args) => run::run(args, context).await,
         Command::Runs(command) => runs::run(command, context).await,
-        Command::Sessions(command) => sessions::run(command, context),
+        Command::Sessions(command) => sessions::run(command, context).await,
         Command::Data(command) => data::run(command, context).await,
-        Command::Train(args) => train::run(args, context).await,
+        Command::Train(args) => train::run(*args, context).await,
         Command::Jobs(command) => jobs::run(command, context).await,
+        Command::Budget(command) => budget::run(command, context).await,
         Command::Generate(args) => generate::run(args, context).await,
         Command::Model(command) => model::run(command, context),
         Command::Status(args) => status::run(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
+        Command::Wallet(args) => wallet::run(args, context).await,
+        Command::Token(command) => token::run(command, context).await,
         Command::Hub(command) => hub::run(command, context).await,
         Command::Worker(command) => worker::run(command, context).await,
         Command::Completions(args) => completions::run(&args, context.output),

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bashgym_core::events::{EventSink, RunEvent};
+use bashgym_core::ledger::Ledger;
 use bashgym_core::run::{RunContext, RunId, RunService, RunSpec};
 use bashgym_core::store::RunStore;
-use bashgym_core::trainer::{EmbeddedBackend, TrainerConfig};
+use bashgym_core::trainer::{EmbeddedBackend, TrainerConfig, TrainingBackend};
+use bashgym_store::SqlStore;
 use clap::Args;
 use hf_jobs::HfJobRunner;
 
 use crate::commands::train::TrainingOptions;
 use crate::context::{Connection, Context};
 use crate::error::{CliError, Kind};
+use crate::gate::HomeGate;
 use crate::progress::RunScreen;
 use crate::student::EngineSampler;
 
@@ -76,17 +79,10 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
         flavor: args.training.flavor.clone(),
         training,
         samples: args.samples,
+        source: None,
     };
     let store = Arc::new(context.store().await?);
-    let service = RunService::new(RunContext {
-        client: connection.client.clone(),
-        token: connection.token()?,
-        store: store.clone(),
-        backend: Arc::new(EmbeddedBackend),
-        sampler: Arc::new(EngineSampler),
-        clock: context.clock.clone(),
-        runs_dir: context.home()?.join("runs"),
-    });
+    let service = service(context, &connection, &store, Arc::new(EmbeddedBackend))?;
     let (record, continued) = service.find_or_create(spec, args.new).await?;
     let screen = RunScreen::new(context.output);
     let sink = Sink {
@@ -102,7 +98,7 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
         }
         _ = tokio::signal::ctrl_c() => {
             screen.clear();
-            interrupted(&args, context, &connection, store.as_ref(), record.id).await
+            interrupted(args.cancel_on_interrupt, context, &connection, store.as_ref(), record.id).await
         }
     }
 }
@@ -110,11 +106,10 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
 /// Without paths, the folders where agents keep their sessions.
 pub(crate) fn inputs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
     if paths.is_empty() {
-        let home = std::env::home_dir().unwrap_or_default();
-        let found: Vec<PathBuf> = bashgym_traces::agent_folders(&home)
+        let found: Vec<PathBuf> = crate::commands::sessions::agent_homes()
+            .folders()
             .into_iter()
             .map(|folder| folder.path)
-            .filter(|path| path.is_dir())
             .collect();
         if found.is_empty() {
             return Err(
@@ -130,8 +125,8 @@ pub(crate) fn inputs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
         .collect()
 }
 
-async fn interrupted(
-    args: &RunArgs,
+pub(crate) async fn interrupted(
+    cancel: bool,
     context: &Context,
     connection: &Connection,
     store: &dyn RunStore,
@@ -143,7 +138,7 @@ async fn interrupted(
         .and_then(|record| record.state.job_id().map(str::to_owned));
     let again = "the same command again goes on where it stopped";
     match job {
-        Some(job) if args.cancel_on_interrupt => {
+        Some(job) if cancel => {
             let runner = HfJobRunner::new(&connection.client, connection.namespace.clone());
             runner.cancel_job(&job.parse()?).await?;
             Err(CliError::new(Kind::Interrupted, format!("interrupted; job {job} is cancelled")).hint(again))
@@ -162,9 +157,9 @@ async fn interrupted(
 }
 
 /// Prints events as JSON, or draws them.
-struct Sink<'a> {
-    context: &'a Context,
-    screen: &'a RunScreen,
+pub(crate) struct Sink<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) screen: &'a RunScreen,
 }
 
 #[async_trait]
@@ -177,4 +172,27 @@ impl EventSink for Sink<'_> {
             self.screen.show(&event);
         }
     }
+}
+
+/// Puts together what drives runs: this home's gate, its ledger, and the store.
+pub(crate) fn service(
+    context: &Context,
+    connection: &Connection,
+    store: &Arc<SqlStore>,
+    backend: Arc<dyn TrainingBackend>,
+) -> Result<RunService, CliError> {
+    let home_gate = HomeGate::open(context)?;
+    Ok(RunService::new(RunContext {
+        client: connection.client.clone(),
+        token: connection.token()?,
+        store: store.clone(),
+        jobs: store.clone(),
+        budget: Some(Arc::new(Ledger::new(store.clone(), context.clock.clone()))),
+        backend,
+        sampler: Arc::new(EngineSampler),
+        clock: context.clock.clone(),
+        runs_dir: context.home()?.join("runs"),
+        gate: home_gate.gate()?,
+        inspector: home_gate.inspector(),
+    }))
 }

@@ -1,9 +1,13 @@
 //! `bashgym worker`: what a training job runs. It knows the Hub from its environment alone, as any job does.
 
+mod checkpoints;
+mod recipe;
+
 use std::path::{Path, PathBuf};
 
+use bashgym_core::publish::PublishGate;
 use bashgym_core::trainer::{JOB_CONFIG_VARIABLE, TrainJobConfig};
-use bashgym_engine::{StopFlag, TrainOutcome};
+use bashgym_engine::{StopFlag, TrainEvent, TrainOutcome};
 use clap::Subcommand;
 use hf_core::{HfClient, HuggingFaceSettings, RepoType, SettingsInput};
 use hf_datasets::card::{CardFact, ModelCard};
@@ -12,17 +16,22 @@ use serde_json::Value;
 
 use crate::context::{Context, no_token};
 use crate::error::{CliError, Kind, io_error};
+use crate::gate::HomeGate;
 use crate::student::train_config;
+use checkpoints::{CHECKPOINT_DIR, Checkpoints};
+use recipe::recipe;
+pub(crate) use recipe::run_script;
 
 /// What a training job runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// Pull the dataset, train, push the model
     Train,
+    /// Fetch a recipe's script and configuration at their commit, and run them with uv
+    Recipe,
 }
 
 pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(), CliError> {
-    let WorkerCommand::Train = command;
     let output = context.output;
     let config = config()?;
     let settings = HuggingFaceSettings::resolve(SettingsInput::from_process())?;
@@ -33,6 +42,9 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
     let work = std::env::current_dir()
         .map_err(|error| CliError::new(Kind::Io, "cannot find the working folder").because(error))?;
 
+    if let WorkerCommand::Recipe = command {
+        return recipe(&client, &config, &work).await;
+    }
     let (dataset_dir, model_dir) = (work.join("dataset"), work.join("model"));
     output.line(format!(
         "Pulling {} at {}",
@@ -45,14 +57,26 @@ pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(),
     };
     dataset.download_snapshot(&dataset_dir, &options).await?;
 
+    let mut repo = RepoFiles::new(&client, RepoType::Model, config.model_repo.parse()?);
+    let gate = PublishGate::new(HomeGate::open(context)?.inspector());
+    if !client.endpoint().is_loopback() {
+        repo = repo.with_gate(gate.upload_gate());
+    }
+    repo.create(&CreateOptions::default()).await?;
+    let run = config.run_id.clone().unwrap_or_default();
+    let checkpoints = Checkpoints::new(repo.clone(), run, &model_dir);
+    checkpoints.fetch(output).await?;
+
     output.line("Training")?;
-    let outcome = train(&config, dataset_dir, model_dir.clone(), output).await?;
+    let outcome = train(&config, dataset_dir, model_dir.clone(), output, &checkpoints).await?;
 
     finish_files(&config, &outcome, &model_dir)?;
     output.line(format!("Pushing the model to {}", config.model_repo))?;
-    let repo = RepoFiles::new(&client, RepoType::Model, config.model_repo.parse()?);
-    repo.create(&CreateOptions::default()).await?;
-    let commit = repo.upload_folder(&model_dir, &upload_options(&config)).await?;
+    let commit = repo.upload_folder(&model_dir, &upload_options(&config)).await;
+    let commit = commit.map_err(|error| {
+        gate.refusal()
+            .map_or_else(|| CliError::from(error), CliError::from)
+    })?;
     output.line(format!("Pushed as {}", commit.oid))
 }
 
@@ -72,8 +96,10 @@ async fn train(
     dataset: PathBuf,
     out: PathBuf,
     output: crate::output::Output,
+    checkpoints: &Checkpoints,
 ) -> Result<TrainOutcome, CliError> {
     let engine = train_config(&config.training);
+    let (newest, wanted) = tokio::sync::watch::channel(None);
     let work = tokio::task::spawn_blocking(move || {
         let mut broken = None;
         let outcome = bashgym_engine::train(
@@ -81,6 +107,9 @@ async fn train(
             &out,
             &engine,
             &mut |event| {
+                if let TrainEvent::Checkpoint { step, path } = &event {
+                    newest.send_replace(Some((*step, path.clone())));
+                }
                 if broken.is_none() {
                     broken = output.line(event.to_line()).err();
                 }
@@ -89,8 +118,8 @@ async fn train(
         )?;
         broken.map_or(Ok(outcome), Err)
     });
-    work.await
-        .map_err(|error| CliError::new(Kind::Internal, "training broke off").because(error))?
+    let (done, ()) = tokio::join!(work, checkpoints.push_all(wanted, output));
+    done.map_err(|error| CliError::new(Kind::Internal, "training broke off").because(error))?
 }
 
 /// Says in the result which job made the model, and writes the card.
@@ -146,11 +175,12 @@ fn job_id() -> Option<String> {
     std::env::var("JOB_ID").ok()
 }
 
-/// Checkpoints stay in the job's folder.
+/// The checkpoints have done their work: they leave the repository with the commit that brings the model.
 fn upload_options(config: &TrainJobConfig) -> UploadOptions {
     UploadOptions {
         commit_message: format!("Student trained on {}", config.dataset_repo),
-        ignore_patterns: vec!["checkpoints/**".to_owned()],
+        ignore_patterns: vec![format!("{CHECKPOINT_DIR}/*")],
+        delete_patterns: vec![format!("{CHECKPOINT_DIR}/*")],
         ..UploadOptions::default()
     }
 }

@@ -1,15 +1,16 @@
-//! `bashgym train`: a student from a dataset, here or as a job.
+//! `bashgym train DIR --out DIR`: a student from a dataset's folder, in this process or by uv beside it.
 
 use std::path::{Path, PathBuf};
 
-use bashgym_core::trainer::{Preset, TrainerConfig};
+use bashgym_core::trainer::{Preset, ScriptConfig, TrainerConfig, TrlOptions};
 use bashgym_engine::{StopFlag, TrainEvent, TrainOutcome};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::options::BaseOptions;
 use crate::context::Context;
-use crate::error::{CliError, Kind};
+use crate::error::{CliError, Kind, io_error};
 use crate::output::Output;
 use crate::student::train_config;
 
@@ -52,15 +53,22 @@ pub(crate) struct TrainingOptions {
 impl TrainingOptions {
     pub(crate) fn trainer_config(&self) -> TrainerConfig {
         TrainerConfig {
-            preset: match self.preset {
-                PresetName::Tiny => Preset::Tiny,
-                PresetName::Small => Preset::Small,
-                PresetName::Base => Preset::Base,
-            },
+            preset: self.preset.into(),
             seed: self.seed,
             max_steps: self.max_steps,
             max_seconds: self.max_seconds,
             timeout_seconds: self.timeout,
+            ..TrainerConfig::default()
+        }
+    }
+}
+
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Self {
+        match name {
+            PresetName::Tiny => Self::Tiny,
+            PresetName::Small => Self::Small,
+            PresetName::Base => Self::Base,
         }
     }
 }
@@ -69,26 +77,71 @@ impl TrainingOptions {
 ///
 /// For the whole way, as a job and with a verified model repository, use `bashgym run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: bashgym train ./dataset --out ./student --max-seconds 60")]
-pub(crate) struct TrainArgs {
+pub(crate) struct LocalArgs {
     /// The dataset's folder
-    #[arg(value_name = "DIR")]
-    dataset: PathBuf,
+    #[arg(value_name = "DIR", required = true)]
+    dataset: Option<PathBuf>,
     /// The folder for the model; an interrupted training goes on from its last checkpoint there
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
     #[command(flatten)]
     training: TrainingOptions,
+    #[command(flatten)]
+    base: BaseOptions,
 }
 
-pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<(), CliError> {
+pub(super) async fn run(args: LocalArgs, context: &Context) -> Result<(), CliError> {
+    let (Some(dataset), Some(out)) = (args.dataset, args.out) else {
+        return Err(CliError::new(
+            Kind::Usage,
+            "a dataset's folder and --out are needed",
+        ));
+    };
+    let config = args.training.trainer_config();
+    match args.base.trl()? {
+        Some(options) => by_uv(&options, &config, &dataset, &out, context).await,
+        None => here(dataset, out, config, context).await,
+    }
+}
+
+/// Runs the recipe's script with uv. Its output is ours: structured lines and whatever its libraries say.
+async fn by_uv(
+    options: &TrlOptions,
+    config: &TrainerConfig,
+    dataset: &Path,
+    out: &Path,
+    context: &Context,
+) -> Result<(), CliError> {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(|error| io_error("find", path, error));
+    let (dataset, out) = (absolute(dataset)?, absolute(out)?);
+    let config = ScriptConfig::for_folders(options, config, &dataset, &out);
+    let work = out.join(".work");
+    std::fs::create_dir_all(&work).map_err(|error| io_error("make the folder", &work, error))?;
+    let place = |name: &str, text: String| {
+        let path = work.join(name);
+        std::fs::write(&path, text).map_err(|error| io_error("write", &path, error))?;
+        Ok::<PathBuf, CliError>(path)
+    };
+    let script = place(options.recipe.script_name(), options.recipe.script().to_owned())?;
+    let config = place("config.json", config.to_json()?)?;
+    crate::commands::worker::run_script(&script, &config, &work).await?;
+    // The script has left what counts in the output folder.
+    let _ = std::fs::remove_dir_all(&work);
+    if context.output.is_json() {
+        return context.output.json(&json!({ "event": "result", "dir": out }));
+    }
+    context.output.line(out.display())
+}
+
+async fn here(
+    dataset: PathBuf,
+    out: PathBuf,
+    config: TrainerConfig,
+    context: &Context,
+) -> Result<(), CliError> {
     let stop = StopFlag::default();
     let output = context.output;
-    let (dataset, out, config) = (
-        args.dataset.clone(),
-        args.out.clone(),
-        args.training.trainer_config(),
-    );
+    let shown_dir = out.clone();
     let flag = stop.clone();
     let mut work = tokio::task::spawn_blocking(move || train(&dataset, &out, &config, &flag, output));
     let outcome = loop {
@@ -103,15 +156,15 @@ pub(crate) async fn run(args: TrainArgs, context: &Context) -> Result<(), CliErr
         }
     };
     if output.is_json() {
-        return output.json(&json!({ "event": "result", "dir": args.out, "outcome": outcome }));
+        return output.json(&json!({ "event": "result", "dir": shown_dir, "outcome": outcome }));
     }
-    output.line(args.out.display())?;
+    output.line(shown_dir.display())?;
     output.note(format!(
         "Validation loss {} before, {} after {} steps. Next: bashgym generate {} --prompt 'Fix the failing test'",
         shown(outcome.val_loss_before),
         shown(outcome.val_loss_after),
         outcome.steps,
-        args.out.display()
+        shown_dir.display()
     ));
     Ok(())
 }

@@ -1,29 +1,51 @@
-//! `bashgym data`: build, push, pull, list, remove.
+//! `bashgym data`: build, scan, review, push, pull, list, remove.
+
+mod review;
+mod scan;
+mod show;
 
 use std::path::PathBuf;
 
-use bashgym_core::publish::{DatasetBuild, build_dataset_dir, check_target};
+use bashgym_core::publish::{DatasetBuild, PublishGate, build_dataset_dir_with};
 use clap::{Args, Subcommand};
 use hf_core::RepoType;
 use hf_datasets::{DatasetConfig, HfDatasetManager, RepoFiles};
 use serde_json::json;
 
 use crate::commands::run::inputs;
+use crate::commands::stages;
 use crate::context::{Connection, Context};
 use crate::error::{CliError, Kind, io_error};
+use crate::gate::HomeGate;
 use crate::output::bytes;
 use crate::progress::short;
 use crate::transfer::TransferScreen;
 
-/// Datasets: build from sessions, push, pull, list, remove.
+/// Datasets: build from sessions, scan for secrets, review, push, pull, list, remove.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Build a dataset folder from sessions
     Build(BuildArgs),
-    /// Push a dataset folder to a repository, as one commit
+    /// Look for secrets and personal data; exit code 3 when something is found
+    Scan(scan::ScanArgs),
+    /// Look at each finding, masked, and decide about it
+    Review(review::ReviewArgs),
+    /// First stage: read session logs into a work folder
+    Import(stages::ImportArgs),
+    /// Second stage: take secrets out
+    Redact(stages::RedactArgs),
+    /// Third stage: make rows, judge the tasks, and say why
+    Score(stages::RowArgs),
+    /// Fourth stage: find repetition and items of evaluation sets
+    Dedup(stages::RowArgs),
+    /// Last stage: divide the rows and write the dataset folder
+    Split(stages::SplitArgs),
+    /// Push a dataset folder to a repository, as one commit; every file is scanned first
     Push(PushArgs),
     /// Pull a dataset repository into a folder; goes on where a killed pull stopped
     Pull(PullArgs),
+    /// Show rows of a pushed dataset, as Data Studio does
+    Show(show::ShowArgs),
     /// List dataset repositories
     Ls(LsArgs),
     /// Delete a dataset repository
@@ -46,6 +68,11 @@ pub(crate) struct BuildArgs {
     /// The share of rows held out for validation
     #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     val_fraction: f64,
+    #[command(flatten)]
+    flags: stages::RowFlags,
+    /// A folder in which stages leave their output, so that the next build redoes only what changed
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
 }
 
 /// Pushes a dataset folder.
@@ -106,8 +133,16 @@ pub(crate) fn share(text: &str) -> Result<f64, String> {
 pub(crate) async fn run(command: DataCommand, context: &Context) -> Result<(), CliError> {
     match command {
         DataCommand::Build(args) => build(args, context).await,
+        DataCommand::Scan(args) => scan::run(&args, context),
+        DataCommand::Review(args) => review::run(&args, context),
+        DataCommand::Import(args) => stages::import(&args, context),
+        DataCommand::Redact(args) => stages::redact(&args, context),
+        DataCommand::Score(args) => stages::score(&args, context),
+        DataCommand::Dedup(args) => stages::dedup(&args, context),
+        DataCommand::Split(args) => stages::split(&args, context),
         DataCommand::Push(args) => push(&args, context).await,
         DataCommand::Pull(args) => pull(&args, context).await,
+        DataCommand::Show(args) => show::run(&args, context).await,
         DataCommand::Ls(args) => list(&args, context).await,
         DataCommand::Rm(args) => remove(&args, context).await,
     }
@@ -121,10 +156,12 @@ async fn build(args: BuildArgs, context: &Context) -> Result<(), CliError> {
         seed: args.seed,
         val_fraction: args.val_fraction,
         repo_id: None,
+        config: args.flags.config(args.work.clone(), context)?,
     };
+    let gate = HomeGate::open(context)?.gate()?;
     let (progress, mut updates) = tokio::sync::mpsc::channel(16);
     let drain = async { while updates.recv().await.is_some() {} };
-    let (done, ()) = tokio::join!(build_dataset_dir(build, progress), drain);
+    let (done, ()) = tokio::join!(build_dataset_dir_with(build, gate.into(), progress), drain);
     let (built, manifest) = done?;
     if context.output.is_json() {
         return context
@@ -153,14 +190,19 @@ fn manager(connection: &Connection, namespace: Option<&str>) -> Result<HfDataset
 async fn push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
     let connection = context.connect().await?;
     let repo = connection.repo_id(&args.repo)?;
-    check_target(connection.client.endpoint())?;
+    let gate = PublishGate::new(HomeGate::open(context)?.inspector());
     let screen = TransferScreen::new(context.output);
     let mut config = DatasetConfig::new(repo.to_string());
     config.private = !args.public;
     config.progress = screen.progress();
     let uploaded = manager(&connection, repo.namespace())?
+        .with_gate(gate.upload_gate())
         .upload_training_data(&args.dir, &config)
-        .await?;
+        .await
+        .map_err(|error| match gate.refusal() {
+            Some(refused) => CliError::from(refused),
+            None => CliError::from(error),
+        })?;
     screen.finish();
     if context.output.is_json() {
         return context.output.json(&json!({
