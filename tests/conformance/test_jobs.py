@@ -74,10 +74,13 @@ def test_a_job_that_takes_too_long_is_ended(api):
 def test_a_canceled_job_ends_with_all_its_processes(api):
     marker = f"conformance-{uuid.uuid4().hex}"
     # The first goes when asked; the second has to be made to. The last `:` keeps a shell from becoming its `sleep`.
-    ignores_term = f"trap '' TERM; : {marker}; sleep 600; :"
-    job = run(api, f'sh -c ": {marker}; sleep 600; :" & sh -c "{ignores_term}" & echo up; wait')
+    # Each tells when it is there, so that none is asked to go before it can refuse.
+    ignores_term = f"trap '' TERM; : {marker}; echo up; sleep 600; :"
+    job = run(api, f'sh -c ": {marker}; echo up; sleep 600; :" & sh -c "{ignores_term}" & wait')
+    up = 0
     for line in api.fetch_job_logs(job_id=job.id, follow=True):
-        if line == "up":
+        up += line == "up"
+        if up == 2:
             break
     assert len(processes_with(marker)) >= 2
     api.cancel_job(job_id=job.id)
