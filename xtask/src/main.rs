@@ -13,6 +13,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod deny;
+mod postgres;
 mod process;
 mod test;
 mod tidy;
@@ -25,12 +26,14 @@ Usage: cargo xtask <task>
 Tasks:
   demo [-- PATH...]  build bashgym and run the main job on an embedded Hub, on the project's own
                      sample sessions or on yours
-  test [--fast]      everything: format, lints, tidy, Rust tests, documentation, licences, conformance
-                     (--fast leaves out licences and conformance)
+  test [--fast] [--with-postgres]
+                     everything: format, lints, tidy, Rust tests, documentation, licences, conformance
+                     (--fast leaves out licences and conformance; the store is tested on PostgreSQL where it
+                     is installed, and --with-postgres fails where it is not)
   conformance        the official Python client against `bashgym hub serve`
   tidy               who may import whom, and the project's house rules
   deny               licences, bans and sources of every dependency (cargo-deny)
-  bench [cli|transfer|all] [--profile NAME]
+  bench [cli|data|jobs|transfer|all] [--profile NAME]
                      measured figures beside their limits
 ";
 

@@ -1,21 +1,24 @@
 //! `cargo xtask test`: everything that must hold before a change lands.
 
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
 use crate::conformance::Tally;
 use crate::process::{cargo, check, show};
-use crate::{conformance, deny, tidy};
+use crate::{conformance, deny, postgres, tidy};
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
-    let fast = match args {
-        [] => false,
-        [only] if only == "--fast" => true,
-        _ => bail!("`test` takes --fast or nothing"),
-    };
+    let (mut fast, mut with_postgres) = (false, false);
+    for arg in args {
+        match arg.as_str() {
+            "--fast" => fast = true,
+            "--with-postgres" => with_postgres = true,
+            _ => bail!("`test` takes --fast and --with-postgres, which fails where PostgreSQL is missing"),
+        }
+    }
     let start = Instant::now();
     let mut total = Tally::default();
 
@@ -34,7 +37,12 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         ]))
     })?;
     step("Rust tests", || {
-        total += rust_tests(&["test", "--workspace", "--locked", "--no-fail-fast"])?;
+        let postgres = postgres::for_tests(with_postgres)?;
+        let mut tests = cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+        if let Some(server) = &postgres {
+            tests.env(postgres::VARIABLE, server.url());
+        }
+        total += rust_tests(tests)?;
         Ok(())
     })?;
     step("documentation", || {
@@ -64,8 +72,7 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
 }
 
 /// Runs `cargo test`, shows what it prints, and adds up its closing lines.
-fn rust_tests(args: &[&str]) -> Result<Tally> {
-    let mut command = cargo(args);
+fn rust_tests(mut command: Command) -> Result<Tally> {
     let shown = show(&command);
     let mut child = command
         .stdout(Stdio::piped())

@@ -38,8 +38,13 @@ const LAYERS: &[Layer] = &[
         stays_away_from: &["reqwest", "clap", "hf-hub"],
     },
     Layer {
-        name: "bashgym-traces",
+        name: "bashgym-gate",
         may_import: &[],
+        stays_away_from: &["tokio", "reqwest", "axum", "sqlx", "clap", "hf-hub"],
+    },
+    Layer {
+        name: "bashgym-traces",
+        may_import: &["bashgym-gate"],
         stays_away_from: &["tokio", "reqwest", "axum", "sqlx", "clap", "hf-hub"],
     },
     Layer {
@@ -49,7 +54,13 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         name: "bashgym-core",
-        may_import: &["hf-core", "hf-jobs", "hf-datasets", "bashgym-traces"],
+        may_import: &[
+            "hf-core",
+            "hf-jobs",
+            "hf-datasets",
+            "bashgym-gate",
+            "bashgym-traces",
+        ],
         stays_away_from: &["reqwest", "axum", "sqlx", "clap", "hf-hub"],
     },
     Layer {
@@ -64,6 +75,7 @@ const LAYERS: &[Layer] = &[
             "hf-jobs",
             "hf-datasets",
             "hf-local",
+            "bashgym-gate",
             "bashgym-traces",
             "bashgym-engine",
             "bashgym-core",

@@ -1,6 +1,9 @@
 //! `cargo xtask bench`: measured figures beside their limits, in one run. Nothing here fails on a figure: it
 //! prints, and a person judges.
 
+mod data;
+mod jobs;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -24,14 +27,17 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if what == MEASURE {
         return measure_here(&args[1..]);
     }
-    if !["all", "cli", "transfer"].contains(&what) {
-        bail!("`bench` takes cli, transfer or all, and --profile NAME");
+    if !["all", "cli", "data", "jobs", "transfer"].contains(&what) {
+        bail!("`bench` takes cli, data, jobs, transfer or all, and --profile NAME");
     }
     let profile = match &args[args.len().min(1)..] {
         [] => "release",
         [flag, name] if flag == "--profile" => name,
         _ => bail!("after its name, `bench` takes --profile NAME"),
     };
+    if what == "data" {
+        return data::run(profile);
+    }
     let binary = build_bashgym(profile)?;
     let size = std::fs::metadata(&binary)
         .context("the binary is not there")?
@@ -40,8 +46,14 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if matches!(what, "all" | "cli") {
         cli(&binary)?;
     }
+    if matches!(what, "all" | "jobs") {
+        jobs::run(&binary)?;
+    }
     if matches!(what, "all" | "transfer") {
         transfer(&binary)?;
+    }
+    if what == "all" {
+        data::run(profile)?;
     }
     Ok(())
 }
