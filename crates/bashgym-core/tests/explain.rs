@@ -8,7 +8,7 @@ use serde_json::json;
 const CASES: [(&str, &str, FailureCause, &str); 18] = [
     (
         "Job failed with exit code: 1",
-        "  File \"/root/.cache/uv/environments-v2/sft/lib/python3.12/site-packages/torch/nn/modules/linear.py\", line 134, in forward\n\
+        "  File \"/usr/lib/python3.12/site-packages/torch/nn/modules/linear.py\", line 134, in forward\n\
          torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.32 GiB. GPU 0 has a total capacity of 14.58 GiB of which 1.05 GiB is free.",
         FailureCause::OutOfGpuMemory,
         "Tried to allocate 2.32 GiB",

@@ -39,7 +39,7 @@ impl Log {
         let parent = n.checked_sub(1).map(|p| format!("{}-{p}", self.session));
         self.lines.push(json!({
             "type": kind, "uuid": format!("{}-{n}", self.session), "parentUuid": parent,
-            "sessionId": self.session, "cwd": "/work/app", "version": "2.1.0", "isSidechain": false,
+            "sessionId": self.session, "cwd": "/srv/app", "version": "2.1.0", "isSidechain": false,
             "userType": "external", "timestamp": format!("2026-03-01T10:{:02}:{:02}.000Z", n / 60, n % 60),
             "message": message,
         }));
@@ -131,13 +131,13 @@ fn all_kinds(dir: &Path) -> BuildOptions {
 fn mending(session: &str, task: &str) -> Log {
     let mut log = Log::new(session);
     log.typed(task)
-        .calls("m1", "c1", "Read", json!({"file_path": "/work/app/src/parse.rs"}))
+        .calls("m1", "c1", "Read", json!({"file_path": "/srv/app/src/parse.rs"}))
         .calls("m1", "c2", "Bash", json!({"command": "cargo test -p parse", "timeout": 1.50}))
         .gets("c2", "test result: FAILED. 3 passed; 1 failed", true)
         .gets("c1", "fn parse() {}", false)
-        .calls("m2", "c3", "Edit", json!({"file_path": "/work/app/src/parse.rs", "old_string": "fn parsed()", "new_string": "fn parse(x: u8)"}))
+        .calls("m2", "c3", "Edit", json!({"file_path": "/srv/app/src/parse.rs", "old_string": "fn parsed()", "new_string": "fn parse(x: u8)"}))
         .gets("c3", "String to replace not found in file", true)
-        .calls("m3", "c4", "Edit", json!({"file_path": "/work/app/src/parse.rs", "old_string": "fn parse()", "new_string": "fn parse(x: u8)"}))
+        .calls("m3", "c4", "Edit", json!({"file_path": "/srv/app/src/parse.rs", "old_string": "fn parse()", "new_string": "fn parse(x: u8)"}))
         .gets("c4", "The file was updated", false)
         .calls("m4", "c5", "Bash", json!({"command": "cargo test -p parse"}))
         .gets("c5", "test result: ok. 4 passed; 0 failed", false)
@@ -366,7 +366,7 @@ fn checked_prompts_carry_the_tests_that_passed_after_the_last_edit() {
         checks,
         json!([
             {"kind": "command", "command": "cargo test -p parse", "path": "", "exit_status": 0},
-            {"kind": "file", "command": "", "path": "/work/app/src/parse.rs", "exit_status": 0},
+            {"kind": "file", "command": "", "path": "/srv/app/src/parse.rs", "exit_status": 0},
         ])
     );
     assert_eq!(rows_[0].prompt.len(), 1);
