@@ -103,23 +103,12 @@ pub struct BuildProgress {
 
 /// Builds a dataset folder and tells how far it is; a report for people and scripts comes with it.
 ///
-/// The folder holds `train.jsonl`, `val.jsonl`, `metadata.json` and `README.md`. On failure, an older dataset there
+/// Every text passes `gate` first. The folder holds `train.jsonl`, `val.jsonl`, `metadata.json` and `README.md`. On failure, an older dataset there
 /// stays as it was. A listener that is slow misses updates and does not slow the build.
 ///
 /// # Errors
 /// [`CoreError::Traces`] if the sessions give no rows or the folder cannot be written.
 pub async fn build_dataset_dir(
-    build: DatasetBuild,
-    progress: mpsc::Sender<BuildProgress>,
-) -> Result<(BuiltDataset, Value), CoreError> {
-    build_dataset_dir_with(build, Gate::new(), progress).await
-}
-
-/// As [`build_dataset_dir`], with a gate that has a secret key, decisions of reviews, or secrets this process knows.
-///
-/// # Errors
-/// As [`build_dataset_dir`].
-pub async fn build_dataset_dir_with(
     build: DatasetBuild,
     gate: Gate,
     progress: mpsc::Sender<BuildProgress>,

@@ -7,9 +7,7 @@ mod gate;
 use hf_core::Endpoint;
 
 use crate::CoreError;
-pub use build::{
-    BuildConfig, BuildProgress, DatasetBuild, build_dataset_dir, build_dataset_dir_with, write_card,
-};
+pub use build::{BuildConfig, BuildProgress, DatasetBuild, build_dataset_dir, write_card};
 pub use gate::PublishGate;
 
 /// Says whether something that no gate scans may be sent to an endpoint: only to a Hub on this machine.

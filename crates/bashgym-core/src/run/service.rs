@@ -24,7 +24,7 @@ use crate::launch::{
     read_train_line,
 };
 use crate::ledger::Budget;
-use crate::publish::{BuildConfig, DatasetBuild, PublishGate, build_dataset_dir_with, check_target};
+use crate::publish::{BuildConfig, DatasetBuild, PublishGate, build_dataset_dir, check_target};
 use crate::store::{JobStore, Store};
 use crate::trainer::{self, INTENT_LABEL, PinnedCode, RUN_LABEL, TrainJobConfig, TrainingBackend};
 
@@ -404,7 +404,7 @@ impl RunService {
             config: BuildConfig::default(),
         };
         let (progress, mut updates) = tokio::sync::mpsc::channel(16);
-        let work = build_dataset_dir_with(build, self.context.gate.clone().into(), progress);
+        let work = build_dataset_dir(build, self.context.gate.clone().into(), progress);
         let told = async {
             while let Some(update) = updates.recv().await {
                 events

@@ -6,7 +6,7 @@ mod show;
 
 use std::path::PathBuf;
 
-use bashgym_core::publish::{DatasetBuild, PublishGate, build_dataset_dir_with};
+use bashgym_core::publish::{DatasetBuild, PublishGate, build_dataset_dir};
 use clap::{Args, Subcommand};
 use hf_core::RepoType;
 use hf_datasets::{DatasetConfig, HfDatasetManager, RepoFiles};
@@ -161,7 +161,7 @@ async fn build(args: BuildArgs, context: &Context) -> Result<(), CliError> {
     let gate = HomeGate::open(context)?.gate()?;
     let (progress, mut updates) = tokio::sync::mpsc::channel(16);
     let drain = async { while updates.recv().await.is_some() {} };
-    let (done, ()) = tokio::join!(build_dataset_dir_with(build, gate.into(), progress), drain);
+    let (done, ()) = tokio::join!(build_dataset_dir(build, gate.into(), progress), drain);
     let (built, manifest) = done?;
     if context.output.is_json() {
         return context
