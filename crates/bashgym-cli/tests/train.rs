@@ -393,7 +393,7 @@ fn case_18_the_next_job_goes_on_from_the_checkpoint_that_was_pushed() {
             "model_repo": format!("{}/student", hub.name),
             "run_id": run,
             "training": {"preset": preset, "seed": 1, "max_steps": steps, "max_seconds": null, "timeout_seconds": 7200,
-                "checkpoint_every_seconds": 0.05},
+                "checkpoint_every_seconds": 0.5},
         });
         let mut command = hub.bashgym(&environment, ["worker", "train"]);
         command
@@ -403,11 +403,16 @@ fn case_18_the_next_job_goes_on_from_the_checkpoint_that_was_pushed() {
         command
     };
     let mut first = worker("run-a", "small", 100_000).spawn().unwrap();
-    let lines = BufReader::new(first.stdout.take().unwrap()).lines();
-    let pushed = lines
+    let mut said = Vec::new();
+    let pushed = BufReader::new(first.stdout.take().unwrap())
+        .lines()
         .map_while(Result::ok)
-        .find(|line| line.starts_with("Pushed the checkpoint"))
-        .expect("a checkpoint leaves the job while it trains");
+        .inspect(|line| said.push(line.clone()))
+        .find(|line| line.starts_with("Pushed the checkpoint"));
+    let Some(pushed) = pushed else {
+        let last = &said[said.len().saturating_sub(20)..];
+        panic!("a checkpoint leaves the job while it trains: {last:#?}");
+    };
     first.kill().unwrap();
     first.wait().unwrap();
 

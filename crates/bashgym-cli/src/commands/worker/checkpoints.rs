@@ -27,14 +27,18 @@ pub(super) struct Checkpoints {
     repo: RepoFiles,
     run_id: String,
     dir: PathBuf,
+    /// Where a checkpoint stands while it is sent.
+    outgoing: PathBuf,
 }
 
 impl Checkpoints {
     pub(super) fn new(repo: RepoFiles, run_id: String, model_dir: &Path) -> Self {
+        let dir = model_dir.join(CHECKPOINT_DIR);
         Self {
             repo,
             run_id,
-            dir: model_dir.join(CHECKPOINT_DIR),
+            outgoing: model_dir.with_file_name("outgoing"),
+            dir,
         }
     }
 
@@ -71,8 +75,8 @@ impl Checkpoints {
         output.line(format!("Going on from the checkpoint at step {}", note.step))
     }
 
-    /// Pushes the newest checkpoint whenever there is a newer one, until the training ends. One that is overtaken meanwhile,
-    /// or that the Hub does not take, stays here: the training goes on.
+    /// Pushes the newest checkpoint whenever there is a newer one, until the training ends. One that the Hub does not take
+    /// stays here: the training goes on.
     pub(super) async fn push_all(&self, mut newest: watch::Receiver<Option<(u64, PathBuf)>>, output: Output) {
         while newest.changed().await.is_ok() {
             let Some((step, folder)) = newest.borrow_and_update().clone() else {
@@ -99,7 +103,8 @@ impl Checkpoints {
         let text = serde_json::to_vec(&note).map_err(|error| {
             CliError::new(crate::error::Kind::Internal, "a checkpoint's note is no JSON").because(error)
         })?;
-        let path = self.dir.join(NOTE_FILE);
+        stage(folder, &self.outgoing.join(&name))?;
+        let path = self.outgoing.join(NOTE_FILE);
         std::fs::write(&path, text).map_err(|error| io_error("write", &path, error))?;
         let options = UploadOptions {
             commit_message: format!("Checkpoint at step {step}"),
@@ -108,7 +113,56 @@ impl Checkpoints {
             delete_patterns: vec![format!("{CHECKPOINT_DIR}/*")],
             ..UploadOptions::default()
         };
-        self.repo.upload_folder(&self.dir, &options).await?;
+        self.repo.upload_folder(&self.outgoing, &options).await?;
         Ok(())
+    }
+}
+
+/// Gives the checkpoint a second name in a folder of its own, alone there: the trainer removes old checkpoints while it goes
+/// on, and one that takes longer to send than the next takes to train would never arrive. Costs no copy where the file system
+/// knows hard links.
+fn stage(folder: &Path, to: &Path) -> Result<(), CliError> {
+    let outgoing = to.parent().unwrap_or(to);
+    match std::fs::remove_dir_all(outgoing) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(io_error("empty the folder", outgoing, error));
+        }
+        _ => {}
+    }
+    std::fs::create_dir_all(to).map_err(|error| io_error("make the folder", to, error))?;
+    let unread = |error| io_error("read", folder, error);
+    for entry in std::fs::read_dir(folder).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if std::fs::hard_link(&from, &to).is_err() {
+            std::fs::copy(&from, &to).map_err(|error| io_error("copy", &from, error))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_that_the_trainer_removes_is_still_there_to_be_sent() {
+        let work = tempfile::tempdir().unwrap();
+        let outgoing = work.path().join("outgoing");
+        for step in ["step-1", "step-2"] {
+            let folder = work.path().join("checkpoints").join(step);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("model.safetensors"), step).unwrap();
+            stage(&folder, &outgoing.join(step)).unwrap();
+            std::fs::remove_dir_all(&folder).unwrap();
+
+            let staged: Vec<_> = std::fs::read_dir(&outgoing)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name())
+                .collect();
+            assert_eq!(staged, [step], "the checkpoint before it is gone");
+            let text = std::fs::read_to_string(outgoing.join(step).join("model.safetensors")).unwrap();
+            assert_eq!(text, step);
+        }
     }
 }
