@@ -69,6 +69,18 @@ const LAYERS: &[Layer] = &[
         stays_away_from: &["reqwest", "axum", "clap", "hf-hub"],
     },
     Layer {
+        name: "bashgym-server",
+        may_import: &[
+            "hf-core",
+            "hf-jobs",
+            "hf-datasets",
+            "bashgym-gate",
+            "bashgym-traces",
+            "bashgym-core",
+        ],
+        stays_away_from: &["reqwest", "sqlx", "clap", "hf-hub"],
+    },
+    Layer {
         name: "bashgym-cli",
         may_import: &[
             "hf-core",
@@ -80,6 +92,7 @@ const LAYERS: &[Layer] = &[
             "bashgym-engine",
             "bashgym-core",
             "bashgym-store",
+            "bashgym-server",
         ],
         stays_away_from: &["reqwest", "axum", "sqlx", "hf-hub"],
     },

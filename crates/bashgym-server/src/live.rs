@@ -1,0 +1,1 @@
+//! Live events: one envelope over WebSocket and server-sent events.
