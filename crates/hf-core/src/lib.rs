@@ -36,7 +36,9 @@ mod clock;
 mod encode;
 mod endpoint;
 mod error;
+mod gate;
 mod ids;
+mod money;
 mod page;
 mod rate;
 mod retry;
@@ -44,6 +46,8 @@ mod settings;
 mod sse;
 mod transport;
 mod wallet;
+#[cfg(feature = "xet")]
+mod xet;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -64,7 +68,9 @@ pub use clock::{Clock, SystemClock};
 pub use encode::{encode_path, encode_query, encode_segment};
 pub use endpoint::{DEFAULT_ENDPOINT, Endpoint};
 pub use error::{HfError, HfErrorKind, HttpContext, Quota, Resource, scrub_secrets};
+pub use gate::{FileScan, UploadGate, UploadScanner};
 pub use ids::{JobId, Namespace, RepoId, RepoType, Revision};
+pub use money::{AmountError, MicroUsd, decimal_usd};
 pub use page::{Link, next_link, parse_links};
 pub use rate::{RateClass, RateLimiter, RatePermit, RateState, WHOAMI_QUOTA, WHOAMI_WINDOW};
 pub use retry::{
@@ -80,6 +86,8 @@ pub use wallet::{
     BILLING_PAGE, Balance, InferenceCredit, JobsUse, Part, PlanCredit, ServiceSpend, Spend, StorageUse,
     Wallet, WalletOwner, ZeroGpuQuota,
 };
+#[cfg(feature = "xet")]
+pub use xet::{XetBytes, XetLeave, XetSent, XetTransfer};
 
 /// A result whose error is [`HfError`].
 pub type Result<T> = std::result::Result<T, HfError>;

@@ -92,6 +92,29 @@ impl WhoAmI {
         Some(all)
     }
 
+    /// What the token may do beyond reading and writing repositories, which is all that most jobs need: permissions, sorted, or
+    /// `*` where it may do everything its account may. Nothing when the answer does not say.
+    pub fn beyond_repositories(&self) -> Option<Vec<String>> {
+        let token = self.auth.as_ref()?.access_token.as_ref()?;
+        match &token.role {
+            TokenRole::Read => Some(Vec::new()),
+            TokenRole::Write | TokenRole::God => Some(vec!["*".to_owned()]),
+            TokenRole::FineGrained => {
+                let scopes = token.fine_grained.as_ref()?;
+                let scoped = scopes.scoped.iter().flat_map(|scope| &scope.permissions);
+                let mut more: Vec<String> = scoped
+                    .chain(&scopes.global)
+                    .filter(|permission| !permission.starts_with("repo."))
+                    .cloned()
+                    .collect();
+                more.sort();
+                more.dedup();
+                Some(more)
+            }
+            TokenRole::Unknown(_) => None,
+        }
+    }
+
     /// Whether the token may do `permission` (such as `job.write`) in `namespace`, and if not, why.
     ///
     /// # Source

@@ -100,6 +100,26 @@ impl HfClient {
         Self::builder_from(settings).build()
     }
 
+    /// A client of the same Hub with another token, which shares nothing that belongs to an account.
+    ///
+    /// # Errors
+    /// [`HfError::InvalidArgument`] when the token can not stand in a header.
+    pub fn with_token(&self, token: Token) -> Result<Self, HfError> {
+        let inner = &self.inner;
+        let mut builder = Self::builder()
+            .endpoint(inner.endpoint.clone())
+            .token(token)
+            .transport(Arc::clone(&inner.transport))
+            .clock(Arc::clone(&inner.clock))
+            .retry(inner.retry.clone())
+            .idle_timeout(inner.idle_timeout)
+            .offline(inner.offline);
+        if let Ok(user_agent) = inner.user_agent.to_str() {
+            builder = builder.user_agent(user_agent);
+        }
+        builder.build()
+    }
+
     /// The Hub this client talks to.
     pub fn endpoint(&self) -> &Endpoint {
         &self.inner.endpoint

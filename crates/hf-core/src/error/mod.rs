@@ -284,6 +284,8 @@ pub struct HttpContext {
     pub error_code: Option<String>,
     /// What the server said, shortened, with token-like text removed.
     pub server_message: Option<String>,
+    /// How long the server asks to wait before the next request.
+    pub asked_wait: Option<Duration>,
 }
 
 impl fmt::Display for HttpContext {
@@ -413,6 +415,14 @@ impl HfError {
         match self {
             Self::Transport { kind, .. } => Some(*kind),
             _ => None,
+        }
+    }
+
+    /// How long the server asks to wait before the next request, if it does: `Retry-After` or an exhausted rate limit.
+    pub fn asked_wait(&self) -> Option<Duration> {
+        match self {
+            Self::RateLimited { retry_after, .. } => *retry_after,
+            other => other.context().and_then(|context| context.asked_wait),
         }
     }
 

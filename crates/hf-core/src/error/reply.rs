@@ -53,6 +53,7 @@ pub(crate) fn from_response(
         request_id,
         error_code,
         server_message,
+        asked_wait: server_wait(headers),
     });
     classify(context, url, headers)
 }

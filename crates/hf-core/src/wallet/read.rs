@@ -8,7 +8,7 @@ use super::{
     Balance, InferenceCredit, JobsUse, Part, PlanCredit, ServiceSpend, Spend, StorageUse, Wallet,
     WalletOwner, ZeroGpuQuota,
 };
-use crate::account::WhoAmI;
+use crate::account::{Plan, WhoAmI};
 use crate::client::HfClient;
 use crate::encode::encode_segment;
 use crate::error::HfError;
@@ -20,18 +20,13 @@ const BILLING: Option<&str> = Some("user.billing.read");
 impl Wallet {
     /// Reads the wallet of `me`, or of an organisation of it. No failure takes more than its own part along.
     pub async fn read(client: &HfClient, me: &WhoAmI, owner: &WalletOwner) -> Self {
-        let (billing, storage_path, name, plan) = match owner {
-            WalletOwner::Account => (
-                "/api/settings/billing".to_owned(),
-                "/api/settings/repositories".to_owned(),
-                me.name.clone(),
-                me.plan(),
-            ),
+        let storage_path = storage_path(owner);
+        let (billing, name, plan) = match owner {
+            WalletOwner::Account => ("/api/settings/billing".to_owned(), me.name.clone(), me.plan()),
             WalletOwner::Org(org) => {
                 let segment = encode_segment(org);
                 (
                     format!("/api/organizations/{segment}/billing"),
-                    format!("/api/organizations/{segment}/settings/repositories"),
                     org.clone(),
                     me.plan_in(org),
                 )
@@ -148,6 +143,38 @@ async fn zero_gpu(client: &HfClient) -> Result<ZeroGpuQuota, HfError> {
         resets_at: answer.resets_at,
         over_quota_seconds: answer.overquota_used.unwrap_or_default(),
     })
+}
+
+fn storage_path(owner: &WalletOwner) -> String {
+    match owner {
+        WalletOwner::Account => "/api/settings/repositories".to_owned(),
+        WalletOwner::Org(org) => format!("/api/organizations/{}/settings/repositories", encode_segment(org)),
+    }
+}
+
+impl StorageUse {
+    /// Asks what the repositories of an account or an organisation take up. `GET /api/settings/repositories`
+    ///
+    /// # Errors
+    ///
+    /// Any [`HfError`]; a fine-grained token needs the permission `repo.content.read`.
+    pub async fn read(client: &HfClient, owner: &WalletOwner) -> Result<Self, HfError> {
+        storage(client, &storage_path(owner)).await
+    }
+
+    /// The bytes of private repositories that come with a plan; `None` where the documentation tells no number for one
+    /// account (an organisation's grows with its seats).
+    ///
+    /// # Source
+    ///
+    /// The Hub's documentation of storage limits, August 2026: 100 GB for a free account, 1 TB for PRO.
+    pub fn private_limit_bytes(plan: &Plan) -> Option<u64> {
+        match plan {
+            Plan::Free => Some(100_000_000_000),
+            Plan::Pro => Some(1_000_000_000_000),
+            _ => None,
+        }
+    }
 }
 
 async fn storage(client: &HfClient, path: &str) -> Result<StorageUse, HfError> {
