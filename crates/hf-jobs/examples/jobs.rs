@@ -24,7 +24,7 @@ async fn main() -> Result<(), HfError> {
         .find(|hardware| hardware.name == spec.flavor)
         .and_then(|hardware| spec.price_worst(hardware));
     match worst {
-        Some(price) => println!("costs {price} at most"),
+        Some(price) => println!("costs ${price} at most"),
         None => println!("its price is not known"),
     }
 

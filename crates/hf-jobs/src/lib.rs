@@ -52,7 +52,6 @@ pub use hardware::{Accelerator, JobHardware};
 pub use info::{HfTokenInfo, JobDurations, JobInfo, JobOwner, JobStatus, ResourceGroupInfo};
 pub use logs::{CollectedLogs, LogItem, LogLimits, LogLine, LogOptions};
 pub use metrics::{GpuMetrics, JobMetrics};
-pub use price::MicroUsd;
 pub use runner::{HfJobRunner, JobFilter};
 pub use scheduled::{LastJob, Schedule, ScheduledJobInfo, ScheduledJobSpec, ScheduledJobStatus};
 pub use spec::{Arch, Expose, JobImage, JobSpec, Network};

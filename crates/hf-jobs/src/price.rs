@@ -1,9 +1,8 @@
-//! Money in whole millionths of a US dollar: nothing is lost, and sums are exact.
+//! What jobs cost.
 
-use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use hf_core::MicroUsd;
 
 use crate::hardware::JobHardware;
 use crate::spec::JobSpec;
@@ -14,40 +13,11 @@ use crate::spec::JobSpec;
 /// The Hub's documentation of jobs: a flat $0.01 an hour, however many ports.
 const EXPOSE_MICRO_USD_PER_HOUR: u64 = 10_000;
 
-/// An amount of money.
-///
-/// ```
-/// let price = hf_jobs::MicroUsd(16_667);
-/// assert_eq!(price.to_string(), "$0.016667");
-/// assert_eq!(hf_jobs::MicroUsd(2_500_000).to_string(), "$2.50");
-/// ```
-///
-/// # Units
-/// Millionths of a US dollar.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct MicroUsd(pub u64);
-
-impl MicroUsd {
-    /// The amount in US dollars, as near as a float comes; for showing, not for adding.
-    pub fn usd(self) -> f64 {
-        self.0 as f64 / 1e6
-    }
-}
-
-impl fmt::Display for MicroUsd {
-    /// Dollars with two digits behind the point, or as many as are needed to leave nothing out.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let digits = format!("{:06}", self.0 % 1_000_000);
-        let kept = digits.trim_end_matches('0').len().max(2);
-        write!(f, "${}.{}", self.0 / 1_000_000, &digits[..kept])
-    }
-}
-
 impl JobHardware {
     /// The price of running for `duration`; see [`JobHardware::micro_usd_for`].
     pub fn price_for(&self, duration: Duration) -> Option<MicroUsd> {
-        self.micro_usd_for(duration).map(MicroUsd)
+        self.micro_usd_for(duration)
+            .and_then(|micros| MicroUsd::new(micros).ok())
     }
 }
 
@@ -66,7 +36,9 @@ impl JobSpec {
             None => 0,
         };
         let attempts = u64::from(self.attempts.unwrap_or(1).max(1));
-        once.checked_add(ports)?.checked_mul(attempts).map(MicroUsd)
+        once.checked_add(ports)?
+            .checked_mul(attempts)
+            .and_then(|micros| MicroUsd::new(micros).ok())
     }
 }
 
@@ -76,6 +48,10 @@ mod tests {
 
     use super::*;
     use crate::spec::Expose;
+
+    fn usd(micros: u64) -> MicroUsd {
+        MicroUsd::new(micros).unwrap()
+    }
 
     #[test]
     fn the_worst_price_is_the_price_times_the_time_out() {
@@ -90,28 +66,16 @@ mod tests {
             "without a time-out there is no worst case"
         );
         spec.timeout = Some(Duration::from_mins(90));
-        assert_eq!(spec.price_worst(&hardware), Some(MicroUsd(90 * 16667)));
+        assert_eq!(spec.price_worst(&hardware), Some(usd(90 * 16667)));
         spec.attempts = Some(3);
-        assert_eq!(spec.price_worst(&hardware), Some(MicroUsd(3 * 90 * 16667)));
+        assert_eq!(spec.price_worst(&hardware), Some(usd(3 * 90 * 16667)));
         spec.attempts = None;
         spec.expose = Some(Expose {
             ports: vec![80],
             ports_public: vec![],
         });
-        assert_eq!(spec.price_worst(&hardware), Some(MicroUsd(90 * 16667 + 15_000)));
+        assert_eq!(spec.price_worst(&hardware), Some(usd(90 * 16667 + 15_000)));
         let unknown: JobHardware = serde_json::from_value(json!({"name": "new"})).unwrap();
         assert_eq!(spec.price_worst(&unknown), None);
-    }
-
-    #[test]
-    fn amounts_are_written_without_loss() {
-        for (micros, text) in [
-            (0, "$0.00"),
-            (1, "$0.000001"),
-            (10_000, "$0.01"),
-            (1_234_500, "$1.2345"),
-        ] {
-            assert_eq!(MicroUsd(micros).to_string(), text);
-        }
     }
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::{Stream, TryStreamExt};
-use hf_core::{HfClient, HfError, JobId, Namespace, RepoId, RequestSpec, SecretValue};
+use hf_core::{HfClient, HfError, JobId, Namespace, RepoId, RequestSpec, SecretValue, UploadGate};
 use serde::Deserialize;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::config::HfJobConfig;
 use crate::hardware::JobHardware;
@@ -19,8 +19,6 @@ use crate::stage::JobStage;
 const SLOWEST_POLL: Duration = Duration::from_secs(10);
 /// How many looks in a row may fail, each after the client's own retries, before waiting gives up.
 const MAX_FAILED_LOOKS: u32 = 5;
-/// How often a submission without a clear answer is looked up.
-const LOOKUPS: u32 = 3;
 /// The largest script [`HfJobRunner::submit_training_job`] can pass on: Linux limits one argument to 128 KiB.
 const MAX_SCRIPT_BYTES: usize = 120 * 1024;
 
@@ -29,6 +27,7 @@ const MAX_SCRIPT_BYTES: usize = 120 * 1024;
 pub struct HfJobRunner {
     client: HfClient,
     namespace: Namespace,
+    gate: UploadGate,
 }
 
 /// Which jobs to list. All conditions hold together; several stages are alternatives.
@@ -46,7 +45,19 @@ impl HfJobRunner {
         Self {
             client: client.clone(),
             namespace,
+            gate: UploadGate::default(),
         }
+    }
+
+    /// Says what scans the files that jobs are started with. Without it they only go to a Hub on this machine.
+    #[must_use]
+    pub fn with_gate(mut self, gate: UploadGate) -> Self {
+        self.gate = gate;
+        self
+    }
+
+    pub(crate) fn gate(&self) -> &UploadGate {
+        &self.gate
     }
 
     /// The namespace.
@@ -84,12 +95,18 @@ impl HfJobRunner {
                 "{place} holds your token, which everybody who sees the job can read; pass it as a secret"
             )));
         }
+        if let Some((name, place)) = spec.find_secret_in_the_open() {
+            return Err(HfError::invalid(format!(
+                "{place} holds the value of the secret {name}, which everybody who sees the job can read; let the job read it from \
+                 its environment"
+            )));
+        }
         Ok(())
     }
 
     /// Submits a job: `POST /api/jobs/{namespace}`. Sent once, whatever happens.
     ///
-    /// When [`HfError::is_ambiguous`] says so, the job may exist although this failed; [`HfJobRunner::run_once`] deals with that.
+    /// When [`HfError::is_ambiguous`] says so, the job may exist although this failed; [`HfJobRunner::submit`] deals with that.
     ///
     /// # Errors
     /// [`HfError::InvalidArgument`] before anything is sent; [`HfError::QuotaExceeded`] without credit;
@@ -99,37 +116,6 @@ impl HfJobRunner {
         let job: JobInfo = self.client.post_json(&self.path(), &spec.to_wire()).await?;
         info!(job_id = %job.id, flavor = spec.flavor, "job submitted");
         Ok(job)
-    }
-
-    /// Submits a job unless one with the label `key` = `value` exists, and returns whichever it is.
-    ///
-    /// Give each intent a value of its own and call this as often as you like: after a crash, a time-out or a 5xx the label is
-    /// looked up before anything is sent again, and an unclear answer is looked up too. When that finds nothing the
-    /// error is returned and nothing is sent a second time in this call. Two callers at the same moment are not told apart.
-    ///
-    /// # Errors
-    /// As [`HfJobRunner::run`] and [`HfJobRunner::find_by_label`].
-    pub async fn run_once(&self, spec: &JobSpec, key: &str, value: &str) -> Result<JobInfo, HfError> {
-        let mut spec = spec.clone();
-        spec.labels.insert(key.to_owned(), value.to_owned());
-        spec.validate()?;
-        if let Some(job) = self.find_by_label(key, value).await? {
-            return Ok(job);
-        }
-        let error = match self.run(&spec).await {
-            Ok(job) => return Ok(job),
-            Err(error) if error.is_ambiguous() => error,
-            Err(error) => return Err(error),
-        };
-        warn!(%error, key, value, "the answer to a submission is unclear; looking the job up");
-        for lookup in 0..LOOKUPS {
-            // A list may lag behind what was just created.
-            self.client.clock().sleep(pause(lookup)).await;
-            if let Ok(Some(job)) = self.find_by_label(key, value).await {
-                return Ok(job);
-            }
-        }
-        Err(error)
     }
 
     /// Submits a Python training script with two arguments: the dataset repository and the output repository.
@@ -447,64 +433,6 @@ mod tests {
                 ..
             }
         ));
-    }
-
-    #[tokio::test]
-    async fn run_once_returns_what_exists() {
-        let found = job("66bb", "RUNNING", &json!({"intent": "7"}));
-        let (jobs, transport) = runner([Reply::json(200, [found])]);
-        assert_eq!(
-            jobs.run_once(&spec(), "intent", "7").await.unwrap().id.as_str(),
-            "66bb"
-        );
-        assert_eq!(transport.requests().len(), 1);
-        assert_eq!(transport.requests()[0].url.query(), Some("label=intent%3D7"));
-    }
-
-    #[tokio::test]
-    async fn run_once_looks_an_unclear_answer_up() {
-        let unrelated = job("66cc", "RUNNING", &json!({"intent": "8"}));
-        let created = job("66bb", "SCHEDULING", &json!({"intent": "7"}));
-        for unclear in [
-            Reply::status(502),
-            Reply::fail(TransportKind::Timeout),
-            Reply::json(200, json!("odd")),
-        ] {
-            let (jobs, transport) = runner([
-                Reply::json(200, [unrelated.clone()]),
-                unclear,
-                Reply::json(200, [unrelated.clone()]),
-                Reply::json(200, [unrelated.clone(), created.clone()]),
-            ]);
-            assert_eq!(
-                jobs.run_once(&spec(), "intent", "7").await.unwrap().id.as_str(),
-                "66bb"
-            );
-            let requests = transport.requests();
-            let posts: Vec<_> = requests
-                .iter()
-                .filter(|request| request.method == "POST")
-                .collect();
-            assert_eq!(posts.len(), 1);
-            assert_eq!(posts[0].json()["labels"]["intent"], "7");
-        }
-    }
-
-    #[tokio::test]
-    async fn run_once_does_not_send_again_when_nothing_is_found() {
-        let empty = || Reply::json(200, json!([]));
-        let (jobs, transport) = runner([empty(), Reply::status(504), empty(), empty(), empty()]);
-        assert!(
-            jobs.run_once(&spec(), "intent", "7")
-                .await
-                .unwrap_err()
-                .is_ambiguous()
-        );
-        assert_eq!((transport.requests().len(), transport.replies_left()), (5, 0));
-        // A clear refusal needs no look.
-        let (jobs, transport) = runner([empty(), Reply::status(403)]);
-        jobs.run_once(&spec(), "intent", "7").await.unwrap_err();
-        assert_eq!(transport.requests().len(), 2);
     }
 
     #[tokio::test]

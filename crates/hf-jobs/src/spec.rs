@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::volume::Volume;
 
+/// The shortest value of a secret that is looked for where others can read it: shorter ones are found in plain words.
+const TELLING_SECRET: usize = 12;
+
 /// A job to submit.
 ///
 /// `JobSpec::docker` and `JobSpec::space` fill in the Hub's defaults; set the other fields directly.
@@ -278,6 +281,16 @@ impl JobSpec {
         }
         let hit = self.labels.iter().find(|(_, value)| matches(value));
         hit.map(|(key, _)| format!("the label {key}"))
+    }
+
+    /// The first secret whose value others can read in another place, and the place.
+    pub(crate) fn find_secret_in_the_open(&self) -> Option<(&str, String)> {
+        self.secrets.iter().find_map(|(name, secret)| {
+            let value = secret.expose();
+            let place = (value.len() >= TELLING_SECRET)
+                .then(|| self.find_in_the_open(|text| text.contains(value)))??;
+            Some((name.as_str(), place))
+        })
     }
 
     /// Exactly what would be sent, with the secrets' values hidden.

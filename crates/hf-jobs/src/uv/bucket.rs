@@ -3,7 +3,7 @@
 use hf_core::{HfClient, HfError, RequestBody, RequestSpec, encode_segment};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 /// A storage bucket.
@@ -27,6 +27,11 @@ pub(super) struct AddFile {
     pub(super) content_type: Option<&'static str>,
 }
 
+#[derive(Deserialize)]
+struct Info {
+    private: bool,
+}
+
 impl<'a> Bucket<'a> {
     pub(super) fn new(client: &'a HfClient, namespace: &str, name: &str) -> Self {
         Self {
@@ -47,8 +52,11 @@ impl<'a> Bucket<'a> {
 
     /// Makes the bucket, private, unless it is there: `POST /api/buckets/{id}`.
     ///
+    /// # Errors
+    /// [`HfError::InvalidArgument`] when it is there and public: whoever looks could read what jobs are given.
+    ///
     /// # Source
-    /// `huggingface_hub` 2.4.0 `hf_api.py`, `create_bucket` with `exist_ok`.
+    /// `huggingface_hub` 2.4.0 `hf_api.py`, `create_bucket` with `exist_ok`, then `bucket_info`, at which it only warns.
     pub(super) async fn ensure(&self) -> Result<(), HfError> {
         let spec = RequestSpec::post(&self.path)
             .json(&json!({"visibility": "private"}))?
@@ -57,14 +65,26 @@ impl<'a> Bucket<'a> {
             return Ok(());
         };
         match error.status() {
-            Some(StatusCode::CONFLICT) => Ok(()),
+            Some(StatusCode::CONFLICT) => self.require_private().await,
             // A token that may not make it may still write to one that is there.
-            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
-                let there = self.client.request_bytes(RequestSpec::get(&self.path)).await;
-                there.map(drop).map_err(|_not_there| error)
-            }
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => match self.require_private().await {
+                Err(public @ HfError::InvalidArgument { .. }) => Err(public),
+                other => other.map_err(|_not_there| error),
+            },
             _ => Err(error),
         }
+    }
+
+    async fn require_private(&self) -> Result<(), HfError> {
+        let info: Info = self.client.request_json(RequestSpec::get(&self.path)).await?;
+        if info.private {
+            return Ok(());
+        }
+        let page = format!("{}/buckets/{}", self.client.endpoint(), self.id);
+        Err(HfError::invalid(format!(
+            "the bucket {} is public, and what a job is given would be too; make it private first: {page}",
+            self.id
+        )))
     }
 
     /// Puts files into the bucket: `POST /api/buckets/{id}/batch`. The same files twice are the same as once.

@@ -1,6 +1,7 @@
 //! Scripts run by `uv`: the Hub has no such thing, so a script becomes a job like any other.
 
 mod bucket;
+mod folder;
 mod ship;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +92,7 @@ impl HfJobRunner {
 
     /// Makes `spec` a job that runs a script: sets its command and, unless it has one, its name.
     ///
-    /// Files on this machine are sent first: into the private bucket `jobs-artifacts` of the namespace, made if it is not there, and
+    /// Files on this machine pass the gate ([`HfJobRunner::with_gate`]) and are sent first: into the private bucket `jobs-artifacts` of the namespace, made if it is not there, and
     /// from there mounted at `/data`. Nothing is submitted here.
     ///
     /// # Errors
@@ -126,7 +127,7 @@ impl HfJobRunner {
             .into_iter()
             .map(|(local, remote)| (PathBuf::from(local), remote))
             .collect();
-        let volume = ship::ship(self, &files, MOUNT_PATH).await?;
+        let volume = ship::ship(self, files, MOUNT_PATH, false).await?;
         spec.volumes.push(volume);
         Ok(spec)
     }

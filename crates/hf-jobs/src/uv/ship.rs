@@ -2,12 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use hf_core::{Endpoint, HfError, RequestSpec, TransportKind};
-use http::{HeaderMap, HeaderValue};
+use hf_core::{HfError, UploadGate, XetBytes, XetLeave, XetTransfer};
 use jiff::Timestamp;
-use serde::Deserialize;
-use xet::XetError;
-use xet::xet_session::{Sha256Policy, XetConfig, XetSessionBuilder};
+use tempfile::TempDir;
 
 use super::bucket::{AddFile, Bucket, content_type};
 use crate::runner::HfJobRunner;
@@ -19,35 +16,33 @@ use crate::volume::{Volume, VolumeKind};
 /// `huggingface_hub` 2.4.0 `constants.py`, `HF_JOBS_ARTIFACTS_BUCKET_NAME`.
 const BUCKET: &str = "jobs-artifacts";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct XetToken {
-    cas_url: String,
-    access_token: String,
-    exp: u64,
-}
+/// Files, each with the name it gets.
+pub(crate) type Files = Vec<(PathBuf, String)>;
 
 /// Sends files, each under its name, into a folder of their own; returns it as a volume.
 ///
 /// # Source
 /// `huggingface_hub` 2.4.0 `hf_api.py`, `_upload_scripts_to_bucket`.
-pub(super) async fn ship(
+pub(crate) async fn ship(
     jobs: &HfJobRunner,
-    files: &[(PathBuf, String)],
+    files: Files,
     mount_path: &str,
+    read_only: bool,
 ) -> Result<Volume, HfError> {
     let client = jobs.client();
+    jobs.gate().check(client.endpoint())?;
+    let (_copies, files) = pass(jobs.gate().clone(), files).await?;
     let bucket = Bucket::new(client, jobs.namespace().as_str(), BUCKET);
     bucket.ensure().await?;
-    let hashes = send(jobs, &bucket, files).await?;
+    let hashes = send(jobs, &bucket, &files).await?;
     let folder = folder_name(client.clock().now());
     let mut adds = Vec::with_capacity(files.len());
-    for ((path, name), xet_hash) in files.iter().zip(hashes) {
+    for (file, xet_hash) in files.iter().zip(hashes) {
         adds.push(AddFile {
-            path: format!("{folder}/{name}"),
+            path: format!("{folder}/{}", file.name),
             xet_hash,
-            mtime: modified_ms(path).await?,
-            content_type: content_type(name),
+            mtime: modified_ms(&file.file).await?,
+            content_type: content_type(&file.name),
         });
     }
     bucket.add(&adds).await?;
@@ -56,7 +51,7 @@ pub(super) async fn ship(
         source: bucket.id,
         mount_path: mount_path.to_owned(),
         revision: None,
-        read_only: Some(false),
+        read_only: Some(read_only),
         path: Some(folder),
     })
 }
@@ -77,90 +72,45 @@ async fn modified_ms(path: &Path) -> Result<i64, HfError> {
     Ok(Timestamp::try_from(modified).map_or(0, Timestamp::as_millisecond))
 }
 
-/// Sends the files' bytes to Xet storage; returns their hashes.
-async fn send(
-    jobs: &HfJobRunner,
-    bucket: &Bucket<'_>,
-    files: &[(PathBuf, String)],
-) -> Result<Vec<String>, HfError> {
+/// A file on its way: where it lies, what it is called in the job, and what passed the gate.
+struct Passed {
+    file: PathBuf,
+    name: String,
+    copy: PathBuf,
+}
+
+/// Lets the gate look at every file and its name. What is sent is the copies, which only this user can read and which go with
+/// the folder. Nothing is sent when one may not leave, or when the gate itself fails.
+async fn pass(gate: UploadGate, files: Files) -> Result<(TempDir, Vec<Passed>), HfError> {
+    let passing = tokio::task::spawn_blocking(move || {
+        let folder = tempfile::tempdir().map_err(|error| HfError::io("make a temporary folder", error))?;
+        let mut passed = Vec::with_capacity(files.len());
+        for (number, (file, name)) in files.into_iter().enumerate() {
+            let copy = folder.path().join(number.to_string());
+            gate.copy_scanned(&name, &file, &copy, |_| ())?;
+            passed.push(Passed { file, name, copy });
+        }
+        Ok((folder, passed))
+    });
+    passing.await.map_err(|_panicked| {
+        HfError::invalid("the secret scan of the job's files broke off; nothing was uploaded")
+    })?
+}
+
+/// Sends what passed to Xet storage; returns the files' hashes.
+async fn send(jobs: &HfJobRunner, bucket: &Bucket<'_>, files: &[Passed]) -> Result<Vec<String>, HfError> {
     let client = jobs.client();
-    let token: XetToken = client.request_json(RequestSpec::get(bucket.token_path())).await?;
-    if leads_through_a_proxy(&token.cas_url, |name| std::env::var_os(name).is_some()) {
+    let leave = XetLeave::ask(client, bucket.token_path()).await?;
+    if leave.leads_through_a_proxy() {
         return Err(HfError::invalid(
             "a proxy is set in the environment, and the Xet layer would send loopback traffic to it; unset it for this command",
         ));
     }
-    let cache = tempfile::tempdir().map_err(|error| HfError::io("make a temporary folder", error))?;
-    let config = XetConfig::new()
-        .with_config("telemetry.enabled", false)
-        .map_err(|error| HfError::decode("the Xet settings", error.to_string()))?;
-    let session = XetSessionBuilder::new_with_config(config)
-        .with_cache_dir(cache.path().to_owned())
-        .build()
-        .map_err(|error| from_xet(&error))?;
-    let mut headers = HeaderMap::new();
-    if let Some(own) = client.token()
-        && let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", own.expose()))
-    {
-        value.set_sensitive(true);
-        headers.insert(http::header::AUTHORIZATION, value);
-    }
-    let refresh = client.endpoint().join(&bucket.token_path())?;
-    let commit = session
-        .new_upload_commit()
-        .map_err(|error| from_xet(&error))?
-        .with_endpoint(token.cas_url)
-        .with_token_info(token.access_token, token.exp)
-        .with_token_refresh_url(refresh.to_string(), headers)
-        .build()
-        .await
-        .map_err(|error| from_xet(&error))?;
-    let mut running = Vec::with_capacity(files.len());
-    for (path, _) in files {
-        let path = std::path::absolute(path)
-            .map_err(|error| HfError::io(format!("find {}", path.display()), error))?;
+    let mut transfer = XetTransfer::begin(client, leave, jobs.gate(), None).await?;
+    for file in files {
         // A bucket is not looked up by SHA-256, so none is computed.
-        let upload = commit.upload_from_path(path, Sha256Policy::Skip).await;
-        running.push(upload.map_err(|error| from_xet(&error))?);
+        transfer.add(XetBytes::File(file.copy.clone()), None).await?;
     }
-    let report = commit.commit().await.map_err(|error| from_xet(&error))?;
-    running
-        .iter()
-        .map(|upload| {
-            report
-                .uploads
-                .get(&upload.task_id())
-                .map(|sent| sent.xet_info.hash.clone())
-                .ok_or_else(|| HfError::decode("the Xet upload", "a file was sent and is not in its report"))
-        })
-        .collect()
-}
-
-/// Whether the Xet layer, which reads proxies from the environment by itself, would send loopback traffic to one.
-fn leads_through_a_proxy(address: &str, is_set: impl Fn(&str) -> bool) -> bool {
-    let local = Endpoint::parse(address).is_ok_and(|endpoint| endpoint.is_loopback());
-    let names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-    local && names.into_iter().any(is_set)
-}
-
-/// Translates an error of the Xet layer by its meaning.
-fn from_xet(error: &XetError) -> HfError {
-    let message = hf_core::scrub_secrets(&error.to_string());
-    let transport = |kind| HfError::Transport {
-        kind,
-        request: "Xet upload".to_owned(),
-        message: message.clone(),
-        source: None,
-    };
-    match error {
-        XetError::Network(_) => transport(TransportKind::Connect),
-        XetError::ServerError(_) | XetError::RateLimited(_) => transport(TransportKind::Reset),
-        XetError::Timeout(_) => transport(TransportKind::Timeout),
-        XetError::Authentication(_) => HfError::Auth {
-            message,
-            context: None,
-        },
-        XetError::Io(_) => HfError::io("read or write for the Xet upload", std::io::Error::other(message)),
-        _ => HfError::decode("the Xet upload", message),
-    }
+    let sent = transfer.finish(|_, _| ()).await?;
+    Ok(sent.into_iter().map(|sent| sent.hash).collect())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::{ADA_READ, BOB, TestHub, finished, follow, sh};
 use futures::TryStreamExt;
 use hf_core::{HfErrorKind, JobId};
-use hf_jobs::{HfJobConfig, JobFilter, JobInfo, JobStage};
+use hf_jobs::{HfJobConfig, JobFilter, JobInfo, JobStage, MemoryJournal, SubmissionState, SubmitPolicy};
 use hf_local::FaultKind;
 
 async fn all(jobs: &hf_jobs::HfJobRunner) -> Vec<JobInfo> {
@@ -99,31 +99,32 @@ async fn refusals_have_their_meaning() {
 async fn an_intent_makes_one_job_whatever_happens_to_the_answer() {
     let hub = TestHub::start().await;
     let jobs = hub.hasty_jobs();
+    let policy = SubmitPolicy::default();
+    let once = async |intent: &str, journal: &MemoryJournal| {
+        let spec = sh("true");
+        let submitted = jobs.submit(&spec, ("intent", intent), journal, &policy);
+        submitted.await.unwrap().job.id
+    };
     for (intent, kind) in [
         ("lost-in-500", FaultKind::CreatedBut500),
         ("lost-in-reset", FaultKind::ResetAfterBytes { n: 1 }),
         ("lost-in-body", FaultKind::Truncate { n: 10 }),
+        // Nothing arrives: it is sent again once the label was looked up for long enough.
+        ("never-arrived", FaultKind::ResetBefore),
     ] {
         hub.fail("POST", "/api/jobs/ada", kind);
-        let job = jobs.run_once(&sh("true"), "intent", intent).await.unwrap();
-        let again = jobs.run_once(&sh("true"), "intent", intent).await.unwrap();
-        assert_eq!(job.id, again.id, "{intent}");
-        assert_eq!(
-            jobs.find_by_label("intent", intent).await.unwrap().unwrap().id,
-            job.id
-        );
+        let journal = MemoryJournal::default();
+        let job = once(intent, &journal).await;
+        assert_eq!(job, once(intent, &journal).await, "{intent}");
+        let sent = SubmissionState::Sent {
+            at: jobs.client().clock().now(),
+            sends: 1,
+        };
+        // Whoever crashed after sending finds it by its label.
+        assert_eq!(job, once(intent, &MemoryJournal::at(sent)).await, "{intent}");
+        let found = jobs.find_by_label("intent", intent).await.unwrap();
+        assert_eq!(found.unwrap().id, job);
     }
-    assert_eq!(all(&jobs).await.len(), 3);
-
-    // Nothing arrived: the call says so, and the next one submits.
-    hub.fail("POST", "/api/jobs/ada", FaultKind::ResetBefore);
-    let error = jobs
-        .run_once(&sh("true"), "intent", "never-there")
-        .await
-        .unwrap_err();
-    assert!(error.is_ambiguous(), "{error}");
-    assert_eq!(all(&jobs).await.len(), 3);
-    jobs.run_once(&sh("true"), "intent", "never-there").await.unwrap();
     assert_eq!(all(&jobs).await.len(), 4);
     hub.stop().await;
 }

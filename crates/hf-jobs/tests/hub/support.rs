@@ -22,7 +22,7 @@ pub(crate) const BOB: &str = "hf_bob_all";
 
 pub(crate) struct TestHub {
     pub(crate) hub: LocalHub,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl TestHub {
@@ -38,7 +38,12 @@ impl TestHub {
         let hub = LocalHub::start(LocalHubConfig::new(folder.path()).accounts(accounts))
             .await
             .unwrap();
-        Self { hub, _folder: folder }
+        Self { hub, folder }
+    }
+
+    /// Where the Hub keeps everything.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// The jobs of `ada`.
