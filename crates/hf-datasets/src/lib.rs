@@ -36,7 +36,7 @@ use std::path::Path;
 use hf_core::HfError;
 
 pub use download::{DownloadOptions, DownloadedFile, Snapshot};
-pub use gate::{FileScan, UploadGate, UploadScanner};
+pub use hf_core::{FileScan, UploadGate, UploadScanner};
 pub use jsonl::{ColumnSummary, JsonlSummary, MAX_LINE_BYTES, ValueKind, check_jsonl};
 pub use manager::{
     CARD_FILE, DatasetConfig, DatasetSummary, HfDatasetManager, METADATA_FILE, TRAIN_FILE, UploadedDataset,

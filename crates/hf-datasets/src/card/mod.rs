@@ -59,7 +59,7 @@ pub fn split_front_matter(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Writes the front matter block, dashes included.
-fn front_matter<T: Serialize>(value: &T) -> Result<String, HfError> {
+pub(crate) fn front_matter<T: Serialize>(value: &T) -> Result<String, HfError> {
     // Block scalars would put text of the user on lines of its own; quoted scalars keep every value on one.
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
     let yaml = serde_saphyr::to_string_with_options(value, options).map_err(|error| {

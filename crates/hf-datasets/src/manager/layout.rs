@@ -131,8 +131,7 @@ impl TrainingFolder {
     /// Returns the card to upload: the folder's own, or one made from what the files say.
     pub(crate) fn card(&self, repo_id: &str, config: &DatasetConfig) -> Result<String, HfError> {
         match &self.card {
-            Some(text) if config.enable_viewer => Ok(text.clone()),
-            Some(text) => Ok(hide_viewer(text)),
+            Some(text) => super::facts::set(text, config),
             None => self.describe(repo_id, config).render(),
         }
     }
@@ -256,15 +255,6 @@ fn check_card(path: &Path, text: &str) -> Result<(), HfError> {
             path.display()
         ))),
         None => Ok(()),
-    }
-}
-
-/// Adds `viewer: false` to a card's front matter, unless it speaks about the viewer already.
-fn hide_viewer(text: &str) -> String {
-    match split_front_matter(text) {
-        Some((yaml, _)) if yaml.lines().any(|line| line.starts_with("viewer:")) => text.to_owned(),
-        Some((yaml, body)) => format!("---\nviewer: false\n{yaml}---\n{body}"),
-        None => format!("---\nviewer: false\n---\n{text}"),
     }
 }
 
@@ -400,7 +390,5 @@ mod tests {
             )
             .unwrap();
         assert_eq!(hidden, "---\nviewer: false\nlicense: mit\n---\n# Mine\n");
-        assert_eq!(hide_viewer("# x\n"), "---\nviewer: false\n---\n# x\n");
-        assert_eq!(hide_viewer(&hidden), hidden);
     }
 }

@@ -1,16 +1,16 @@
 //! Dataset repositories of one namespace.
 
+mod facts;
 mod layout;
 mod traces;
 
 use std::path::{Path, PathBuf};
 
 use futures::StreamExt as _;
-use hf_core::{HfClient, HfError, Namespace, RepoId, RepoType};
+use hf_core::{HfClient, HfError, Namespace, RepoId, RepoType, UploadGate};
 use serde::Deserialize;
 
 use crate::card::DatasetCard;
-use crate::gate::UploadGate;
 use crate::progress::Progress;
 use crate::repo::{CommitInfo, CommitOperation, CommitOptions, CreateOptions, RepoFiles};
 use crate::{DownloadOptions, Snapshot, blocking, invalid};

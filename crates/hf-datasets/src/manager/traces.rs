@@ -22,6 +22,8 @@ pub(crate) enum Harness {
     ClaudeCode,
     Codex,
     Pi,
+    /// The Hub's own simple format, for agents whose logs it does not know.
+    Sts,
     Other,
 }
 
@@ -31,12 +33,14 @@ impl Harness {
             Self::ClaudeCode => "claude_code",
             Self::Codex => "codex",
             Self::Pi => "pi",
+            Self::Sts => "sts",
             Self::Other => "other",
         }
     }
 
-    fn of_type(kind: &str) -> Self {
-        match kind {
+    fn of(record: &Value) -> Self {
+        match record.get("type").and_then(Value::as_str).unwrap_or_default() {
+            "session" if record.get("harness").is_some() => Self::Sts,
             "user" | "assistant" | "system" | "summary" | "file-history-snapshot" | "queue-operation" => {
                 Self::ClaudeCode
             }
@@ -160,10 +164,10 @@ fn inspect(path: &Path) -> Result<Harness, HfError> {
         if text.is_empty() {
             continue;
         }
-        if harness.is_none() {
-            let first: Value = serde_json::from_slice(text).map_err(|error| wrong(&error.to_string()))?;
-            let kind = first.get("type").and_then(Value::as_str).unwrap_or_default();
-            harness = Some(Harness::of_type(kind));
+        // Newer agents begin with records that tell nothing; the first that tells decides.
+        if matches!(harness, None | Some(Harness::Other)) {
+            let record: Value = serde_json::from_slice(text).map_err(|error| wrong(&error.to_string()))?;
+            harness = Some(Harness::of(&record));
         } else {
             serde_json::from_slice::<serde::de::IgnoredAny>(text)
                 .map_err(|error| wrong(&error.to_string()))?;
@@ -194,6 +198,11 @@ mod tests {
             write("rollout.jsonl", "{\"type\":\"session_meta\"}\n"),
             write("pi.jsonl", "{\"type\":\"session\"}"),
             write("x.jsonl", "{\"hello\":1}"),
+            write(
+                "sts.jsonl",
+                "{\"type\":\"session\",\"harness\":\"gemini_cli\",\"id\":\"1\"}\n",
+            ),
+            write("late.jsonl", "{\"type\":\"mode\"}\n{\"type\":\"assistant\"}\n"),
         ];
         let set = TraceSet::check(&files).unwrap();
         let paths: Vec<&str> = set.files.iter().map(|file| file.path.as_str()).collect();
@@ -205,11 +214,13 @@ mod tests {
                 "traces/codex/rollout.jsonl",
                 "traces/pi/pi.jsonl",
                 "traces/other/x.jsonl",
+                "traces/sts/sts.jsonl",
+                "traces/claude_code/late.jsonl",
             ]
         );
         let card = set.card("ada/traces", &DatasetConfig::new("traces"));
         assert_eq!(card.configs[0].name, "claude_code");
-        assert_eq!(card.configs[0].splits[0].rows, 2);
+        assert_eq!(card.configs[0].splits[0].rows, 3);
         assert!(card.tags.contains(&"agent-traces".to_owned()));
         card.render().unwrap();
     }

@@ -392,7 +392,7 @@ impl RepoFiles {
         let gate = self.gate.clone();
         let words = [options.message.clone(), options.description.clone()];
         blocking(move || {
-            let (cleared, passed) = gate.clear(operations, &[&words[0], &words[1]])?;
+            let (cleared, passed) = crate::gate::clear(&gate, operations, &[&words[0], &words[1]])?;
             let (files, deletes) = open_all(cleared)?;
             Ok(Cleared {
                 files,
@@ -499,6 +499,7 @@ impl RepoFiles {
                     head.unwrap_or("no commit"),
                     options.parent_commit.as_deref().unwrap_or("no commit"),
                 )),
+                asked_wait: None,
             }),
         }
     }

@@ -63,8 +63,8 @@ impl RepoFiles {
             match transfer.as_str() {
                 "xet" if offer.contains(&"xet") => {
                     let files: Vec<&Planned> = missing.iter().map(|(file, _)| *file).collect();
-                    match self.xet_token(&options.revision).await? {
-                        Some(token) => return self.send_by_xet(&files, token, options).await,
+                    match self.xet_leave(&options.revision).await? {
+                        Some(leave) => return self.send_by_xet(&files, leave, options).await,
                         // A Hub that offers Xet without giving tokens is asked for the older way.
                         None => offer = &["basic", "multipart"],
                     }

@@ -11,10 +11,8 @@ use std::path::PathBuf;
 
 use futures::Stream;
 use futures::StreamExt as _;
-use hf_core::{HfClient, HfError, RepoId, RepoType, Resource, Revision, encode_path};
+use hf_core::{HfClient, HfError, RepoId, RepoType, Resource, Revision, UploadGate, encode_path};
 use serde_json::json;
-
-use crate::gate::UploadGate;
 
 pub use commit::{CommitInfo, CommitOperation, CommitOptions, LargeFiles, Source};
 pub use upload::UploadOptions;

@@ -193,11 +193,3 @@ fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, 
         })
         .collect())
 }
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct XetToken {
-    pub(super) cas_url: String,
-    pub(super) access_token: String,
-    pub(super) exp: u64,
-}
