@@ -1,9 +1,11 @@
 //! How a local Hub is set up.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::accounts::AccountConfig;
 use crate::clock::HubClock;
+use crate::inference::InferenceEngine;
 use crate::jobs::ExecutorConfig;
 
 /// Says where a local Hub keeps its data, where it listens and whom it knows.
@@ -16,6 +18,7 @@ pub struct LocalHubConfig {
     pub(crate) accounts: Option<Vec<AccountConfig>>,
     pub(crate) clock: HubClock,
     pub(crate) executor: ExecutorConfig,
+    pub(crate) engine: Option<Arc<dyn InferenceEngine>>,
 }
 
 impl LocalHubConfig {
@@ -28,6 +31,7 @@ impl LocalHubConfig {
             accounts: None,
             clock: HubClock::real(),
             executor: ExecutorConfig::default(),
+            engine: None,
         }
     }
 
@@ -56,6 +60,13 @@ impl LocalHubConfig {
     #[must_use]
     pub fn clock(mut self, clock: HubClock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Sets what runs the models of the Hub's repositories. Without one no model is served.
+    #[must_use]
+    pub fn engine(mut self, engine: Arc<dyn InferenceEngine>) -> Self {
+        self.engine = Some(engine);
         self
     }
 

@@ -26,6 +26,7 @@ mod extract;
 mod faults;
 mod git;
 mod guard;
+mod inference;
 mod jobs;
 mod large;
 mod listener;
@@ -34,6 +35,7 @@ mod repos;
 mod router;
 mod routes;
 mod serve;
+mod spaces;
 mod state;
 mod viewer;
 mod wire;
@@ -45,5 +47,10 @@ pub use clock::HubClock;
 pub use config::LocalHubConfig;
 pub use error::LocalHubError;
 pub use faults::{FaultKind, FaultRule, Faults};
+pub use inference::{
+    ChatEnd, ChatPiece, ChatTask, EmbedTask, FinishReason, InferenceEngine, InferenceFailure, InferenceTask,
+    LoadedModel, ModelListing, ModelPlan, ScriptedFault, ScriptedModel, ScriptedPrice, ScriptedProvider,
+    ScriptedProviders, StopWatch, TokenScore,
+};
 pub use jobs::ExecutorConfig;
 pub use serve::LocalHub;

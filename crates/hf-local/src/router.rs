@@ -14,7 +14,7 @@ use crate::reply::HubError;
 use crate::repos::RepoKind;
 use crate::routes::{commit, control, info, lfs, preupload, refs, repos, resolve, tree, whoami};
 use crate::state::{AppState, Hub};
-use crate::{buckets, faults, guard, jobs, viewer};
+use crate::{buckets, faults, guard, inference, jobs, spaces, viewer};
 
 /// Bodies of calls that carry lists: 1,000 files with their samples, 2,000 paths.
 const LIST_BODY_BYTES: usize = 16 << 20;
@@ -35,13 +35,15 @@ pub(crate) fn hub(hub: &Arc<Hub>) -> Router {
     routes = routes
         .merge(jobs::router())
         .merge(buckets::router())
+        .merge(spaces::router())
+        .merge(inference::router())
         .merge(viewer::router());
     finish(routes, hub).layer(from_fn_with_state(Arc::clone(hub), guard::around))
 }
 
 /// The routes of the payload origin.
 pub(crate) fn payload(hub: &Arc<Hub>) -> Router {
-    let routes = object_routes();
+    let routes = object_routes().merge(spaces::app_router());
     #[cfg(feature = "xet")]
     let routes = routes.merge(crate::xet::routes(hub.xet.clone()));
     finish(routes, hub).layer(from_fn_with_state(Arc::clone(hub), guard::around_payload))

@@ -15,6 +15,7 @@ use crate::clock::HubClock;
 use crate::config::LocalHubConfig;
 use crate::error::LocalHubError;
 use crate::faults::Faults;
+use crate::inference::{Inference, ScriptedProviders};
 use crate::jobs::{Credits, Jobs};
 use crate::large::{LargeObjects, LfsStore};
 use crate::listener::{HubListener, Peer};
@@ -90,6 +91,7 @@ impl LocalHub {
             faults: Faults::default(),
             rates: Rates::default(),
             jobs,
+            inference: Inference::new(config.engine, ScriptedProviders::default()),
             created_ms,
             closing: CancellationToken::new(),
         });
@@ -113,7 +115,7 @@ impl LocalHub {
         &self.hub.origins.payload
     }
 
-    /// Where inference would be reached. For now this is the Hub origin, which answers 501 to it.
+    /// Where inference is reached, what `https://router.huggingface.co` is in the cloud: the Hub origin.
     pub fn inference_endpoint(&self) -> &str {
         &self.hub.origins.hub
     }
@@ -126,6 +128,11 @@ impl LocalHub {
     /// The faults to be made.
     pub fn faults(&self) -> &Faults {
         &self.hub.faults
+    }
+
+    /// The scripted providers of inference.
+    pub fn scripted_providers(&self) -> &ScriptedProviders {
+        self.hub.inference.scripted()
     }
 
     /// The rate limits, and who was refused by them.

@@ -11,6 +11,8 @@ pub(crate) enum Permission {
     JobWrite,
     /// Reads what was spent.
     BillingRead,
+    /// Calls inference.
+    InferenceWrite,
 }
 
 impl Permission {
@@ -21,6 +23,7 @@ impl Permission {
             Self::RepoWrite => "repo.write",
             Self::JobWrite => "job.write",
             Self::BillingRead => "user.billing.read",
+            Self::InferenceWrite => "inference.serverless.write",
         }
     }
 

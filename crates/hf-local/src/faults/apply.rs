@@ -56,6 +56,12 @@ pub(crate) async fn apply(
             tokio::time::sleep(Duration::from_millis(ms)).await;
             next.run(request).await
         }
+        FaultKind::HoldReply { ms } => {
+            // A client that goes away while it waits does not undo what was served.
+            let response = next.run(request).await;
+            tokio::time::sleep(Duration::from_millis(ms)).await;
+            response
+        }
         FaultKind::Truncate { n } => truncate(next.run(request).await, n),
         FaultKind::CreatedBut500 => {
             let response = next.run(request).await;

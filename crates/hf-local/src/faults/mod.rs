@@ -12,8 +12,8 @@ pub(crate) use apply::apply;
 ///
 /// # Shape
 /// `{"kind": "status", "code": 503, "retry_after": 2}`, `{"kind": "reset_before"}`,
-/// `{"kind": "reset_after_bytes", "n": 100}`, `{"kind": "stall", "ms": 500}`, `{"kind": "truncate", "n": 100}`,
-/// `{"kind": "created_but_500"}`.
+/// `{"kind": "reset_after_bytes", "n": 100}`, `{"kind": "stall", "ms": 500}`, `{"kind": "hold_reply", "ms": 500}`,
+/// `{"kind": "truncate", "n": 100}`, `{"kind": "created_but_500"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -35,6 +35,11 @@ pub enum FaultKind {
     },
     /// The request is served, but only after a while.
     Stall {
+        /// How long, in milliseconds of the machine's clock.
+        ms: u64,
+    },
+    /// The request is served at once, and its reply held back for a while.
+    HoldReply {
         /// How long, in milliseconds of the machine's clock.
         ms: u64,
     },

@@ -47,7 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::ExecutorConfig;
-pub(crate) use flavor::Flavor;
+pub(crate) use flavor::{FLAVORS, Flavor};
 use log::LogMark;
 use queue::{Slots, Ticket};
 pub(crate) use routes::router;

@@ -99,6 +99,11 @@ impl LargeObjects {
         }
     }
 
+    /// Where a file lies as one, if it does.
+    pub(crate) fn stored_at(&self, object: &LargeObject) -> Option<std::path::PathBuf> {
+        object.in_lfs.then(|| self.lfs.path(&object.sha256))
+    }
+
     /// Reads a part of a file, in pieces; memory does not grow with the part.
     pub(crate) fn stream(
         &self,

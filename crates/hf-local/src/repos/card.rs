@@ -66,6 +66,22 @@ fn strings(value: Option<&Value>) -> Vec<String> {
     }
 }
 
+/// What a model is for, by its architecture, where its card does not say.
+///
+/// # Source
+/// Hub documentation, "Widgets": the task is read off the configuration file where there is no `pipeline_tag`.
+fn pipeline_of(config: &Map<String, Value>) -> Option<&'static str> {
+    let architecture = config.get("architectures")?.get(0)?.as_str()?;
+    [
+        ("ForCausalLM", "text-generation"),
+        ("ForSequenceClassification", "text-classification"),
+        ("BertModel", "feature-extraction"),
+    ]
+    .into_iter()
+    .find(|(end, _)| architecture.ends_with(end))
+    .map(|(_, task)| task)
+}
+
 fn facts(kind: RepoKind, readme: Option<&str>, config: Option<&str>, names: &[&str]) -> Facts {
     let parts = readme.and_then(front_matter);
     let card = parts.and_then(|(yaml, _)| parse_front_matter(yaml).ok());
@@ -78,7 +94,12 @@ fn facts(kind: RepoKind, readme: Option<&str>, config: Option<&str>, names: &[&s
         .is_some_and(|config| config.contains_key("model_type"));
     let library = text("library_name")
         .or_else(|| (kind == RepoKind::Model && has_model_type).then(|| "transformers".to_owned()));
-    let pipeline = text("pipeline_tag");
+    let is_encoder = kind == RepoKind::Model && names.contains(&"modules.json");
+    let pipeline = text("pipeline_tag").or_else(|| match kind {
+        RepoKind::Model if is_encoder => Some("sentence-similarity".to_owned()),
+        RepoKind::Model => config.as_ref().and_then(pipeline_of).map(str::to_owned),
+        _ => None,
+    });
     let mut tags: Vec<String> = Vec::new();
     let mut add = |tag: String| {
         if !tags.contains(&tag) {
@@ -106,6 +127,15 @@ fn facts(kind: RepoKind, readme: Option<&str>, config: Option<&str>, names: &[&s
                 add(model_type.to_owned());
             }
             pipeline.clone().into_iter().for_each(&mut add);
+            if is_encoder {
+                for tag in [
+                    "sentence-transformers",
+                    "feature-extraction",
+                    "sentence-similarity",
+                ] {
+                    add(tag.to_owned());
+                }
+            }
             strings(fields.get("tags")).into_iter().for_each(&mut add);
             strings(fields.get("language")).into_iter().for_each(&mut add);
             for (key, prefix) in [("datasets", "dataset"), ("base_model", "base_model")] {
@@ -215,6 +245,28 @@ mod tests {
         assert_eq!(facts.tags, tags);
         assert_eq!(facts.description.as_deref(), Some("Hello"));
         assert_eq!(facts.card.unwrap()["license"], "mit");
+    }
+
+    #[test]
+    fn a_models_task_is_read_off_its_files_unless_its_card_says() {
+        let config = |architecture: &str| json!({"architectures": [architecture]}).to_string();
+        let task = |readme: Option<&str>, architecture: &str, names: &[&str]| {
+            facts(RepoKind::Model, readme, Some(&config(architecture)), names).pipeline
+        };
+        assert_eq!(
+            task(None, "LlamaForCausalLM", &[]).as_deref(),
+            Some("text-generation")
+        );
+        let card = "---\npipeline_tag: summarization\n---\n";
+        assert_eq!(
+            task(Some(card), "LlamaForCausalLM", &[]).as_deref(),
+            Some("summarization")
+        );
+        assert_eq!(
+            task(None, "BertModel", &["modules.json"]).as_deref(),
+            Some("sentence-similarity")
+        );
+        assert_eq!(task(None, "Whatever", &[]), None);
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub(crate) struct NewRepo {
     pub(crate) id: RepoId,
     pub(crate) visibility: Visibility,
     pub(crate) sdk: Option<String>,
+    /// How a Space is set up.
+    pub(crate) space: Option<crate::spaces::Setup>,
 }
 
 /// Which repos a list is about.
@@ -154,6 +156,9 @@ impl Hub {
             .execute(tx.db())
             .await?;
             let made = repo_at(tx.db(), &new.id).await?.ok_or(sqlx::Error::RowNotFound)?;
+            if let Some(setup) = &new.space {
+                crate::spaces::insert(tx.db(), made.row, setup, now).await?;
+            }
             commit_in(&hub, &mut tx, made.row, &first, &blobs).await?;
             tx.commit().await?;
             Ok(Ok(made))

@@ -112,6 +112,7 @@ const FULL: &[&str] = &[
     "disabled",
     "downloads",
     "gated",
+    "host",
     "lastModified",
     "library_name",
     "likes",
@@ -119,6 +120,7 @@ const FULL: &[&str] = &[
     "modelId",
     "pipeline_tag",
     "private",
+    "runtime",
     "sdk",
     "sha",
     "siblings",
@@ -228,11 +230,24 @@ async fn describe(
         Some(commit) if wanted.has("siblings") => Some(siblings(hub, commit, wanted.blobs).await?),
         _ => None,
     };
+    let runtime = if is(RepoKind::Space, "runtime") {
+        Some(crate::spaces::describe(hub, repo, commit).await?)
+    } else {
+        None
+    };
     let used_storage = if wanted.has("usedStorage") {
         Some(hub.used_storage(repo).await?)
     } else {
         None
     };
+    let mapping = if is(RepoKind::Model, "inferenceProviderMapping") || is(RepoKind::Model, "inference") {
+        Some(crate::inference::mapping(hub, repo).await?)
+    } else {
+        None
+    };
+    let is_served = mapping
+        .as_ref()
+        .is_some_and(|map| map.get("hf-inference").is_some());
     let card = facts.and_then(|facts| facts.card.clone());
     let last_modified = commit.map_or(repo.created_ms, |commit| commit.at_ms);
     Ok(RepoInfo {
@@ -285,8 +300,12 @@ async fn describe(
                 .to_lowercase()
                 .replace(['_', '.'], "-")
         }),
+        host: is(RepoKind::Space, "host").then(|| crate::spaces::host(hub, repo)),
+        runtime,
         siblings,
         spaces: is(RepoKind::Model, "spaces").then(Vec::new),
+        inference: (is_served && is(RepoKind::Model, "inference")).then_some("warm"),
+        inference_provider_mapping: mapping.filter(|_| wanted.has("inferenceProviderMapping")),
         created_at: wanted.has("createdAt").then(|| wire::time(repo.created_ms)),
         used_storage,
     })

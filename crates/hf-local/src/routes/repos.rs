@@ -73,7 +73,7 @@ pub(crate) async fn create(
     let account = caller.require_write(&id.namespace)?;
     check_name(&id.name)?;
     let visibility = visibility_of(kind, body.visibility, body.private)?.unwrap_or(Visibility::Public);
-    let sdk = match (kind, body.sdk) {
+    let sdk = match (kind, body.sdk.clone()) {
         (RepoKind::Space, Some(sdk)) if SDKS.contains(&sdk.as_str()) => Some(sdk),
         (RepoKind::Space, _) => {
             return Err(HubError::bad_request(
@@ -88,6 +88,12 @@ pub(crate) async fn create(
         .ok_or_else(|| HubError::not_found("Namespace not found"))?
         .1;
     let id = RepoId { namespace, ..id };
+    let space = match &sdk {
+        Some(sdk) if hub.find_repo(&id).await?.is_none() => {
+            Some(crate::spaces::setup(&hub, account, &id.namespace, sdk, &body).await?)
+        }
+        _ => None,
+    };
     let (changes, blobs) = first_files(&id, sdk.as_deref(), body.license.as_deref(), &body.files)?;
     let first = NewCommit {
         branch: MAIN.to_owned(),
@@ -98,7 +104,16 @@ pub(crate) async fn create(
         changes,
     };
     match hub
-        .create_repo(NewRepo { id, visibility, sdk }, first, blobs)
+        .create_repo(
+            NewRepo {
+                id,
+                visibility,
+                sdk,
+                space,
+            },
+            first,
+            blobs,
+        )
         .await?
     {
         Ok(repo) => {

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&[Migration]] = &[
     crate::repos::MIGRATIONS,
     crate::jobs::MIGRATIONS,
     crate::buckets::MIGRATIONS,
+    crate::spaces::MIGRATIONS,
 ];
 
 /// The index: many readers, one writer.

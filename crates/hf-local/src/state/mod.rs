@@ -14,6 +14,7 @@ use crate::accounts::{Accounts, Rates};
 use crate::clock::HubClock;
 use crate::faults::Faults;
 use crate::git::Oid;
+use crate::inference::Inference;
 use crate::jobs::Jobs;
 use crate::large::LargeObjects;
 use crate::repos::{Cache, Facts, ObjectCache, RepoKind, Seen, Sweeping};
@@ -45,6 +46,7 @@ pub(crate) struct Hub {
     pub(crate) faults: Faults,
     pub(crate) rates: Rates,
     pub(crate) jobs: Jobs,
+    pub(crate) inference: Inference,
     /// When the data folder was first used.
     pub(crate) created_ms: i64,
     /// Cancelled when the Hub shuts down: streams without an end stop then.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::repos::Visibility;
+use crate::spaces::Pair;
 
 /// `POST /api/repos/create`
 #[derive(Debug, Deserialize)]
@@ -24,6 +25,17 @@ pub(crate) struct CreateRepo {
     pub(crate) license: Option<String>,
     #[serde(default)]
     pub(crate) files: Vec<InitialFile>,
+    /// Of a Space, as the fields below.
+    #[serde(default)]
+    pub(crate) hardware: Option<String>,
+    #[serde(default)]
+    pub(crate) sleep_time_seconds: Option<i64>,
+    #[serde(default)]
+    pub(crate) secrets: Vec<Pair>,
+    #[serde(default)]
+    pub(crate) variables: Vec<Pair>,
+    #[serde(default)]
+    pub(crate) dev_mode_enabled: Option<bool>,
 }
 
 /// A file of the first commit.
@@ -118,9 +130,17 @@ pub(crate) struct RepoInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) subdomain: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) runtime: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) siblings: Option<Vec<Sibling>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) spaces: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) inference: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) inference_provider_mapping: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) created_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -114,7 +114,7 @@ async fn a_route_that_is_not_served_says_so() {
         ("POST", "/api/models/ada/x/discussions"),
         ("PATCH", "/api/whoami-v2"),
         ("GET", "/ada/x"),
-        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/responses"),
     ] {
         let reply = hub
             .ada()
