@@ -274,7 +274,13 @@ fn wrapped_and_cut_tokens_are_found() {
             assert!(!cleaned.contains(part), "{text:?} gave {cleaned:?}");
         }
     }
-    for harmless in ["ghp_...", "hf_xxxxxxxx", "use ghp_\nand then go on", "`hf_`…"] {
+    for harmless in [
+        "ghp_...",
+        "hf_xxxxxxxx",
+        "use ghp_\nand then go on",
+        "`hf_`…",
+        "\"hf_\", \"some_function_name_of_the_model_hub_2\"",
+    ] {
         assert_eq!(clean(harmless), harmless);
     }
 }
@@ -444,4 +450,78 @@ fn a_denied_value_is_found_and_an_allowed_one_is_left() {
     std::fs::write(&file, "{").unwrap();
     assert!(Policy::read(&file, key).is_err());
     std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_token_in_parts_is_found_in_all_of_them() {
+    for token in [fake("hf_", 34), fake("sk-ant-api03-", 93), fake("ghp_", 36)] {
+        // Where the prefix itself is broken there is no token to know again.
+        for at in [14, 15, 20, 30] {
+            let (a, b) = token.split_at(at);
+            let breaks = [
+                "\n",
+                "\r\n   ",
+                "\\n",
+                "\\\\n",
+                "\\\n",
+                "\\\\\\n",
+                "\\n  13\t",
+                "\\n    13\u{2192}",
+                "\n+ ",
+                "\n> ",
+                "\n 13 | ",
+            ];
+            let strings = [
+                "\" + \"",
+                "\",\n  \"",
+                "\",\"",
+                "\"\n\"",
+                "\\\" +\\n  \\\"",
+                "' '",
+                "\"},\"index\":0},{\"type\":\"delta\",\"delta\":\"",
+                "\"}\n{\"delta\":\"",
+            ];
+            for seam in breaks.iter().chain(&strings) {
+                let text = format!("\"{a}{seam}{b}\" after");
+                let cleaned = clean(&text);
+                // A few letters behind the prefix may stay, the secret's bulk may not.
+                for part in token.as_bytes()[13..].windows(8) {
+                    let part = std::str::from_utf8(part).unwrap();
+                    assert!(!cleaned.contains(part), "{text} gave {cleaned}");
+                }
+                assert_eq!(clean(&cleaned), cleaned);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_over_several_strings_leaves_valid_json() {
+    let token = fake("ghp_", 36);
+    let key: Vec<String> = (0..12)
+        .map(|n| fake("MIIE", 60).replace('0', &n.to_string()))
+        .collect();
+    let mut lines = vec!["-----BEGIN RSA PRIVATE KEY-----".to_owned()];
+    lines.extend(key.clone());
+    lines.push("-----END RSA PRIVATE KEY-----".to_owned());
+    let json = serde_json::json!({
+        "parts": [{"delta": token[..20]}, {"delta": token[20..]}],
+        "pem": lines,
+        "after": ["x", format!("and {token}")],
+    })
+    .to_string();
+    let mut gate = gate();
+    let cleaned = gate.json(&json).into_owned();
+    let value: serde_json::Value = serde_json::from_str(&cleaned).unwrap();
+    for secret in key
+        .iter()
+        .map(String::as_str)
+        .chain([&token[4..20], &token[20..]])
+    {
+        assert!(!cleaned.contains(secret), "{cleaned}");
+    }
+    assert_eq!(value["parts"][0]["delta"], value["parts"][1]["delta"]);
+    assert_eq!(value["pem"].as_array().unwrap().len(), lines.len());
+    assert_eq!(value["after"][0], "x");
+    assert_eq!(gate.json(&cleaned), cleaned);
 }

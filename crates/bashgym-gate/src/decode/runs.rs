@@ -64,24 +64,17 @@ impl Run {
 
 /// Calls `take` for each run of [`SHORTEST`] letters or more.
 ///
-/// Such a run covers a multiple of its shortest length, so only those places are looked at.
+/// Only the last letter of the next place where a run could be is looked at, and what is before it.
 pub(crate) fn runs(text: &[u8], mut take: impl FnMut(Run)) {
     let mut at = SHORTEST - 1;
-    let mut done = 0;
     while at < text.len() {
-        if !in_run(text[at]) {
-            at += SHORTEST;
+        // The nearest letter before that is in no run says where the next run begins at the earliest.
+        let start = at + 1 - SHORTEST;
+        if let Some(other) = text[start..=at].iter().rposition(|byte| !in_run(*byte)) {
+            at = start + other + SHORTEST;
             continue;
         }
-        let start = text[done..at]
-            .iter()
-            .rposition(|byte| !in_run(*byte))
-            .map_or(done, |before| done + before + 1);
         let end = piece_end(text, at);
-        if end - start < SHORTEST {
-            at = end + SHORTEST;
-            continue;
-        }
         let start = skip_escape(text, start);
         let mut run = Run {
             start,
@@ -98,7 +91,6 @@ pub(crate) fn runs(text: &[u8], mut take: impl FnMut(Run)) {
             run.end = piece_end(text, next);
             run.pieces.push((next, run.end));
         }
-        done = run.end;
         at = run.end + SHORTEST;
         take(run);
     }

@@ -1,7 +1,11 @@
-//! Finds many keywords in one pass: three letters at a time against a bitmap that fits the first-level cache.
+//! Finds many keywords in one pass: three letters at a time against a table that fits the first-level cache.
 
-/// Bits of the bitmap.
-const BITS: usize = 1 << 16;
+/// Different keys of three letters.
+const KEYS: usize = 1 << 15;
+/// Letters that are looked at together.
+const GRAM: usize = 3;
+/// How many places are looked at before keywords are compared.
+const BLOCK: usize = 1024;
 
 /// A keyword and what to do where it stands.
 #[derive(Debug)]
@@ -13,22 +17,41 @@ struct Entry {
     target: usize,
 }
 
+impl Entry {
+    fn key(&self) -> usize {
+        let [_, a, b, c] = self.gram.to_be_bytes();
+        usize::from(key_of(a, b, c))
+    }
+}
+
 /// The keywords of a rule set. Letters are compared without regard to case.
 #[derive(Debug)]
 pub(super) struct Filter {
-    bits: Box<[u64]>,
-    /// Entries by hash; the slot holds the first and one behind the last.
+    /// 1 where letters of a keyword may be, by key.
+    seen: Box<[u8; KEYS]>,
+    /// Entries by key; the slot holds the first and one behind the last.
     slots: Vec<(u32, u32)>,
     slot_of: Box<[u16]>,
     entries: Vec<Entry>,
 }
 
-fn fold(byte: u8) -> u32 {
-    u32::from(byte | 0x20)
+/// What words of logs and code are full of. A keyword is looked for by other letters of it, if it has any.
+const COMMON: &str = "abl ace ack ada add ado age ail ake ale ali ame and ant app are ars ase ass ast ata ate ati att \
+     aut bas ble boo cal ces cod com con cou cre cur dar dat dec den des dis ear eck eco eda ele enc \
+     end ent era erm ern ers ess est eta fac fin ful gem gen gin git har her hoo hor hub ida ify imp \
+     ine ini int ion itb ith itt ive joi ken key las lau lin loa loc mai map mat mer min nal nch nde \
+     nic nte ntf nti ntr oca ode oin oke oks oli one onf ont ook oot ori ork ost oun pac pat pla ppl \
+     pri pro pti ran red res ret rna roo sec sen ser ses sha sio son spa ssi sum tad tai tat tch ten \
+     ter tes tho thu tio tli tok tra tre try tte ttr uen unc unt use uth wit wor";
+
+/// Three letters as one number, without regard to case.
+fn gram_of(letters: &[u8]) -> u32 {
+    (u32::from(letters[0]) << 16 | u32::from(letters[1]) << 8 | u32::from(letters[2])) | 0x20_2020
 }
 
-fn hash(gram: u32) -> usize {
-    (gram.wrapping_mul(0x9E37_79B1) >> 16) as usize
+/// The key of three letters: five bits of each, which is as good as a hash and quicker.
+fn key_of(a: u8, b: u8, c: u8) -> u16 {
+    u16::from(a & 31) << 10 | u16::from(b & 31) << 5 | u16::from(c & 31)
 }
 
 /// How often letters are seen in text and code, roughly, in thousandths.
@@ -43,6 +66,11 @@ fn frequency(byte: u8) -> u32 {
     }
 }
 
+fn rarity(gram: &[u8]) -> (bool, u32) {
+    let common = COMMON.split(' ').any(|common| common.as_bytes() == gram);
+    (common, gram.iter().map(|byte| frequency(*byte)).product())
+}
+
 impl Filter {
     /// Takes `(keyword, target)` pairs. Keywords are three letters or longer.
     pub(super) fn new(words: impl IntoIterator<Item = (String, usize)>) -> Self {
@@ -54,9 +82,9 @@ impl Filter {
                 let (offset, rarest) = word
                     .windows(3)
                     .enumerate()
-                    .min_by_key(|(_, gram)| gram.iter().map(|byte| frequency(*byte)).product::<u32>())
+                    .min_by_key(|(_, gram)| rarity(gram))
                     .map_or((0, &word[..3]), |found| found);
-                let gram = rarest.iter().fold(0, |gram, byte| gram << 8 | fold(*byte));
+                let gram = gram_of(rarest);
                 Entry {
                     gram,
                     offset,
@@ -65,19 +93,23 @@ impl Filter {
                 }
             })
             .collect();
-        entries.sort_by_key(|entry| hash(entry.gram));
-        let mut bits = vec![0_u64; BITS / 64].into_boxed_slice();
-        let mut slot_of = vec![0_u16; BITS].into_boxed_slice();
+        entries.sort_by_key(Entry::key);
+        #[expect(
+            clippy::large_stack_arrays,
+            reason = "made once; its fixed size spares a check for each letter"
+        )]
+        let mut seen = Box::new([0_u8; KEYS]);
+        let mut slot_of = vec![0_u16; KEYS].into_boxed_slice();
         let mut slots: Vec<(u32, u32)> = Vec::new();
         let mut at = 0;
         while at < entries.len() {
-            let key = hash(entries[at].gram);
+            let key = entries[at].key();
             let end = at
                 + entries[at..]
                     .iter()
-                    .take_while(|entry| hash(entry.gram) == key)
+                    .take_while(|entry| entry.key() == key)
                     .count();
-            bits[key / 64] |= 1 << (key % 64);
+            seen[key] = 1;
             slot_of[key] = u16::try_from(slots.len()).unwrap_or(u16::MAX);
             slots.push((
                 u32::try_from(at).unwrap_or(u32::MAX),
@@ -86,34 +118,51 @@ impl Filter {
             at = end;
         }
         Self {
-            bits,
+            seen,
             slots,
             slot_of,
             entries,
         }
     }
 
-    /// Calls `take(position, length, target)` for each keyword, in the order of their ends.
+    /// Calls `take(position, length, target)` for each keyword, in the order of the places of their rarest letters.
     pub(super) fn find(&self, text: &[u8], mut take: impl FnMut(usize, usize, usize)) {
-        let [first, second, rest @ ..] = text else { return };
-        let mut gram = fold(*first) << 8 | fold(*second);
-        for (at, byte) in rest.iter().enumerate() {
-            gram = (gram << 8 | fold(*byte)) & 0x00FF_FFFF;
-            let key = hash(gram) & (BITS - 1);
-            if self.bits[key / 64] >> (key % 64) & 1 == 1 {
-                self.verify(text, at, gram, key, &mut take);
+        let mut places = [0_u16; BLOCK];
+        let mut base = 0;
+        while base + GRAM <= text.len() {
+            let block = &text[base..text.len().min(base + BLOCK + GRAM - 1)];
+            let count = self.candidates(block, &mut places);
+            for place in &places[..count] {
+                self.verify(text, base + usize::from(*place), &mut take);
             }
+            base += block.len() - (GRAM - 1);
         }
     }
 
-    fn verify(
-        &self,
-        text: &[u8],
-        at: usize,
-        gram: u32,
-        key: usize,
-        take: &mut impl FnMut(usize, usize, usize),
-    ) {
+    /// Writes where letters of a keyword may begin in a block; returns how many places there are.
+    ///
+    /// Nothing is called and no branch depends on the text: the first loop is done many letters at a time, the second
+    /// stays in registers.
+    #[inline(never)]
+    fn candidates(&self, block: &[u8], places: &mut [u16; BLOCK]) -> usize {
+        let mut keys = [0_u16; BLOCK];
+        let length = block.len() - (GRAM - 1);
+        let letters = block.iter().zip(&block[1..]).zip(&block[2..]);
+        for (key, ((a, b), c)) in keys[..length].iter_mut().zip(letters) {
+            *key = key_of(*a, *b, *c);
+        }
+        let mut count = 0;
+        for (at, key) in (0_u16..).zip(&keys[..length]) {
+            places[count % BLOCK] = at;
+            count += usize::from(self.seen[usize::from(*key) % KEYS]);
+        }
+        count
+    }
+
+    #[inline(never)]
+    fn verify(&self, text: &[u8], at: usize, take: &mut impl FnMut(usize, usize, usize)) {
+        let gram = gram_of(&text[at..at + GRAM]);
+        let key = usize::from(key_of(text[at], text[at + 1], text[at + 2]));
         let (first, end) = self.slots[usize::from(self.slot_of[key])];
         for entry in &self.entries[first as usize..end as usize] {
             if entry.gram != gram || at < entry.offset {

@@ -1,5 +1,6 @@
 //! Finds secrets and personal data in a text, whatever hides them.
 
+mod cut;
 mod filter;
 mod names;
 mod personal;
@@ -11,7 +12,7 @@ use std::sync::OnceLock;
 use base64::Engine as _;
 
 use self::filter::Filter;
-pub(crate) use self::names::Names;
+pub(crate) use self::names::{Names, SHORTEST_KNOWN};
 use crate::decode::{self, Run, View};
 use crate::rules::{Rule, RuleSet, RulesError};
 
@@ -87,6 +88,8 @@ pub(crate) struct Detector {
     filter: Filter,
     /// What each keyword stands for.
     targets: Vec<Vec<Target>>,
+    /// How escapes of plain letters begin.
+    odd: [memchr::memmem::Finder<'static>; 2],
 }
 
 impl Detector {
@@ -119,7 +122,7 @@ impl Detector {
         }
         add("-----begin", Target::PrivateKey);
         add("-----end", Target::KeyEnd);
-        for (n, cut) in special::CUTS.iter().enumerate() {
+        for (n, cut) in cut::CUTS.iter().enumerate() {
             add(cut.prefix, Target::Cut(n));
         }
         for word in personal::IPV6_WORDS {
@@ -129,13 +132,14 @@ impl Detector {
             rules,
             filter: Filter::new(words),
             targets,
+            odd: [r"\u00", r"\x"].map(memchr::memmem::Finder::new),
         }
     }
 
     /// The kinds of findings, sorted.
     pub(crate) fn kinds(&self) -> Vec<&'static str> {
         let mut kinds: Vec<&'static str> = self.rules.rules.iter().map(|rule| rule.kind.as_str()).collect();
-        kinds.extend(special::CUTS.iter().map(|cut| cut.kind));
+        kinds.extend(cut::CUTS.iter().map(|cut| cut.kind));
         kinds.extend([
             "private_key",
             "known_secret",
@@ -181,7 +185,7 @@ impl Detector {
                     Target::Home if textual => special::home(text, at, length, names, out),
                     Target::PrivateKey => special::private_key(text, at, out),
                     Target::KeyEnd => special::key_end(text, at, out),
-                    Target::Cut(n) => special::cut_token(&special::CUTS[n], text, at, out),
+                    Target::Cut(n) => cut::cut_token(&cut::CUTS[n], text, at, out),
                     Target::Ipv6 if textual => personal::ipv6(text, at, out),
                     _ => {}
                 }
@@ -189,7 +193,7 @@ impl Detector {
         });
         names.find(text, textual, out);
         if textual {
-            personal::find(text, names, out);
+            personal::find(text, out);
         }
         if depth < MAX_DEPTH {
             decode::runs(text, |run| self.run(text, &run, names, depth, textual, out));
@@ -387,7 +391,11 @@ impl Detector {
     /// Looks behind escapes of plain letters, which no ordinary encoder writes.
     fn odd_escapes(&self, text: &[u8], names: &mut Names, depth: usize, out: &mut Vec<Finding>) {
         let mut done = 0;
-        for at in memchr::memchr_iter(b'\\', text) {
+        // A byte of its own in ASCII is written in one of these two ways.
+        let mut places: Vec<usize> = self.odd[0].find_iter(text).collect();
+        places.extend(self.odd[1].find_iter(text));
+        places.sort_unstable();
+        for at in places {
             if at < done || !special::escapes_a_letter(&text[at..]) {
                 continue;
             }

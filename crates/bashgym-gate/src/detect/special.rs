@@ -1,138 +1,14 @@
-//! What no single pattern catches: keys over many lines, tokens that were cut or wrapped, home folders, random strings.
+//! What no single pattern catches: keys over many lines, home folders, random strings.
 
 use super::{Finding, Names, RANK_PERSONAL, RANK_SPECIAL};
-use crate::decode::{line_break, skip_escape};
-use crate::rules::{entropy, looks_random};
+use crate::decode::line_break;
+use crate::rules::entropy;
 
 /// The most of a private key.
 const LONGEST_KEY: usize = 24 * 1024;
 
 /// How home folders are written.
 pub(super) const HOME_WORDS: &[&str] = &["/home/", "/users/", "home\\/", "users\\/", "users\\"];
-
-/// A token by its prefix, for when it is cut or wrapped.
-#[derive(Debug)]
-pub(super) struct Cut {
-    pub(super) prefix: &'static str,
-    pub(super) kind: &'static str,
-    /// Letters behind the prefix of a whole token.
-    full: usize,
-}
-
-const fn cut(prefix: &'static str, kind: &'static str, full: usize) -> Cut {
-    Cut { prefix, kind, full }
-}
-
-pub(super) const CUTS: &[Cut] = &[
-    cut("hf_", "hf_token", 34),
-    cut("sk-ant-api03-", "anthropic_key", 93),
-    cut("sk-proj-", "openai_key", 48),
-    cut("ghp_", "github_token", 36),
-    cut("gho_", "github_token", 36),
-    cut("ghs_", "github_token", 36),
-    cut("github_pat_", "github_token", 82),
-    cut("glpat-", "gitlab_token", 20),
-    cut("akia", "aws_access_key", 16),
-    cut("xoxb-", "slack_token", 40),
-    cut("xoxp-", "slack_token", 40),
-    cut("aiza", "google_key", 35),
-    cut("npm_", "npm_token", 36),
-    cut("pypi-", "pypi_token", 60),
-    cut("sk_live_", "stripe_key", 24),
-    cut("dop_v1_", "digitalocean_token", 64),
-    cut("hvs.", "vault_token", 90),
-    cut("dapi", "databricks_token", 32),
-    cut("dckr_pat_", "docker_token", 27),
-    cut("eyj", "jwt", 60),
-];
-
-fn is_body(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
-}
-
-/// Whether a word begins at `at`; the letter of an escape is not part of it.
-fn begins(text: &[u8], at: usize) -> bool {
-    at == 0
-        || !(text[at - 1].is_ascii_alphanumeric() || text[at - 1] == b'_')
-        || skip_escape(text, at - 1) == at
-}
-
-/// A token that a line break or a cut keeps from having its full length.
-pub(super) fn cut_token(cut: &Cut, text: &[u8], at: usize, out: &mut Vec<Finding>) {
-    let prefix = at + cut.prefix.len();
-    let same_case = text[at..prefix].eq_ignore_ascii_case(cut.prefix.as_bytes())
-        && match cut.prefix {
-            "akia" => &text[at..prefix] == b"AKIA",
-            "aiza" => &text[at..prefix] == b"AIza",
-            "eyj" => &text[at..prefix] == b"eyJ",
-            lower => &text[at..prefix] == lower.as_bytes(),
-        };
-    if !same_case || !begins(text, at) {
-        return;
-    }
-    let mut body: Vec<u8> = Vec::new();
-    let mut pos = prefix;
-    let mut end = prefix;
-    let mut wrapped = false;
-    while body.len() < cut.full {
-        match text.get(pos) {
-            Some(byte) if is_body(*byte) || (cut.kind == "jwt" && *byte == b'.') => {
-                body.push(*byte);
-                pos += 1;
-                end = pos;
-            }
-            Some(_) if body.len() >= 4 => {
-                let Some(mut next) = line_break(text, pos) else {
-                    break;
-                };
-                while text
-                    .get(next)
-                    .is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'|' | b'>'))
-                    && next < pos + 16
-                {
-                    next += 1;
-                }
-                // What goes on after the break must look like the rest of a token, not like the next sentence.
-                let rest = text[next..].iter().take_while(|byte| is_body(**byte)).count();
-                let missing = cut.full - body.len();
-                if rest < missing.min(8) || !looks_like_rest(&text[next..next + rest.min(missing)]) {
-                    break;
-                }
-                wrapped = true;
-                pos = next;
-            }
-            _ => break,
-        }
-    }
-    let full = body.len() >= cut.full;
-    if full && !wrapped {
-        return;
-    }
-    let random = body.iter().any(u8::is_ascii_digit) && looks_random(&body) && entropy(&body) >= 2.5;
-    if full || (body.len() >= 6 && random && is_cut(text, end)) {
-        let value = [cut.prefix.as_bytes(), body.as_slice()].concat();
-        out.push(Finding::plain(at, end, cut.kind, RANK_SPECIAL, &value));
-    }
-}
-
-fn looks_like_rest(part: &[u8]) -> bool {
-    let digits = part.iter().any(u8::is_ascii_digit);
-    let upper = part.iter().skip(1).any(u8::is_ascii_uppercase);
-    let lower = part.iter().any(u8::is_ascii_lowercase);
-    digits || (upper && lower)
-}
-
-/// Whether a text is cut at `at`.
-fn is_cut(text: &[u8], at: usize) -> bool {
-    let rest = &text[at.min(text.len())..];
-    rest.is_empty()
-        || [
-            "…", "...", "\\u2026", "\\n[", "\n[", " [", "[", "<", "\\n…", "\n…", "\\n...", "\n...", " …",
-            "\"", "\\\"", "***",
-        ]
-        .iter()
-        .any(|mark| rest.starts_with(mark.as_bytes()))
-}
 
 /// A private key, from its first line on; cut keys go as far as they look like one.
 pub(super) fn private_key(text: &[u8], at: usize, out: &mut Vec<Finding>) {
@@ -268,9 +144,18 @@ pub(super) fn home(text: &[u8], at: usize, length: usize, names: &mut Names, out
 /// Rules of gitleaks know more operators than ours, and look for longer values with a digit.
 pub(super) fn assignment_ahead(text: &[u8], behind: usize, own: bool) -> bool {
     let rest = &text[behind..text.len().min(behind + 96)];
-    let in_name =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ' | b'\t');
-    let name = rest.iter().take(24).take_while(|byte| in_name(**byte)).count();
+    let in_word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let blank = |byte: u8| matches!(byte, b' ' | b'\t');
+    let mut word_ended = false;
+    let name = rest
+        .iter()
+        .take(24)
+        .take_while(|byte| {
+            word_ended |= blank(**byte);
+            // Where a second word follows, our rules see no name.
+            blank(**byte) || (in_word(**byte) && !(own && word_ended))
+        })
+        .count();
     let quote = |byte: u8| {
         matches!(
             byte,

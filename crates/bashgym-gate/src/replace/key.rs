@@ -32,6 +32,13 @@ impl GateKey {
         Self::derive(b"", "public")
     }
 
+    /// The key of one dataset: the same value has another placeholder in another dataset, so that two that were shared do
+    /// not tell that they hold the same secret or the same person.
+    #[must_use]
+    pub fn for_dataset(&self, name: &str) -> Self {
+        Self(self.hash("dataset", name.as_bytes()))
+    }
+
     pub(crate) fn hash(&self, domain: &str, value: &[u8]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(domain.as_bytes());

@@ -97,6 +97,14 @@ impl Gate {
         self
     }
 
+    /// Gives placeholders of one dataset's own; see [`GateKey::for_dataset`].
+    #[must_use]
+    pub fn for_dataset(mut self, name: &str) -> Self {
+        self.note_setting(name.as_bytes());
+        self.key = self.key.for_dataset(name);
+        self
+    }
+
     fn note_setting(&mut self, setting: &[u8]) {
         let mut chained = self.settings.to_vec();
         chained.extend_from_slice(setting);
@@ -162,12 +170,19 @@ impl Gate {
         for finding in &mut found {
             snap(json.as_bytes(), finding);
         }
+        // A finding that goes over the end of a string is replaced in each string by itself.
+        if found
+            .iter()
+            .any(|finding| has_bare_quote(&json.as_bytes()[finding.start..finding.end]))
+            && is_json(json)
+        {
+            found = strings::clip(json.as_bytes(), found);
+        }
         let before = (self.replaced.clone(), self.distinct.clone(), self.kinds.clone());
         let out = self.splice(json, &found);
         if is_json(&out) || !is_json(json) {
             return Cow::Owned(out);
         }
-        // A finding went over the end of a string: each string is then cleaned by itself.
         (self.replaced, self.distinct, self.kinds) = before;
         strings::rewrite(json, |text| self.text(text))
     }
@@ -228,6 +243,13 @@ pub fn kinds() -> Vec<&'static str> {
 
 fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
+}
+
+fn has_bare_quote(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'"', text).any(|at| {
+        let slashes = text[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+        slashes % 2 == 0
+    })
 }
 
 /// Widens a finding that begins or ends inside of an escape.

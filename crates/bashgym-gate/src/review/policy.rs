@@ -159,6 +159,18 @@ impl Policy {
         self.decisions.insert(id.to_owned(), entry);
     }
 
+    /// Never lets a value through from now on; returns whether that is new. Values too short to look for are left.
+    ///
+    /// Only a keyed hash and the length are kept.
+    pub fn deny(&mut self, kind: &str, value: &str) -> bool {
+        let value = value.trim().as_bytes();
+        if value.len() < crate::detect::SHORTEST_KNOWN || self.verdict(value) == Some(Verdict::Deny) {
+            return false;
+        }
+        self.decide(&self.id(value), kind, value.len(), Verdict::Deny);
+        true
+    }
+
     /// How many values are let through, and how many never.
     pub fn counts(&self) -> (usize, usize) {
         let allowed = self

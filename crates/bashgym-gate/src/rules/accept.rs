@@ -90,7 +90,16 @@ pub(crate) fn looks_like_value(text: &[u8]) -> bool {
         b"import.meta",
         b"Deno.env",
     ];
+    // What documentation writes for a token that the reader puts in: `github_pat_xxx`, `YOUR_KEY_XXX`.
+    let crosses = text
+        .iter()
+        .rev()
+        .take_while(|byte| byte.eq_ignore_ascii_case(&b'x'))
+        .count();
+    let before = &text[..text.len() - crosses];
+    let left_open = crosses >= 3 && matches!(before, [.., b'_' | b'-']);
     let plain = text.len() >= 6
+        && !left_open
         && not_variable(text)
         && !text
             .iter()
@@ -136,6 +145,12 @@ mod tests {
         ] {
             assert!(!looks_random(word), "{}", String::from_utf8_lossy(word));
         }
+    }
+
+    #[test]
+    fn what_documentation_leaves_open_is_no_value() {
+        assert!(!looks_like_value(b"gith_pat_xxxx") && !looks_like_value(b"YOUR_KEY_XXX"));
+        assert!(looks_like_value(b"hunter2xxx") && looks_like_value(b"correct-horse"));
     }
 
     #[test]
