@@ -20,6 +20,7 @@ pub mod quality;
 mod report;
 mod settle;
 mod split;
+pub mod sts;
 
 pub use archive::{Added, Archive, ArchiveReport, ArchivedFile, ArchivedVersion};
 pub use build::{
@@ -35,7 +36,7 @@ pub use examples::{
 };
 pub use gate::{Gate, GateReport, GateStatus};
 pub use import::{ImportEvent, ImportOptions, ImportProgress, import, import_reader};
-pub use importers::detect_agent;
+pub use importers::{detect_agent, open_log};
 pub use incremental::{
     FileState, FollowEvent, FollowSummary, ImportState, ImportStateStore, JsonStateFile, SessionFollower,
     SessionState, SessionUpdate,

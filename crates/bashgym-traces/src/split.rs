@@ -67,8 +67,9 @@ pub enum SplitWarning {
 /// Tells for each group whether it goes to validation.
 ///
 /// A hash of the seed and the group's key decides, and nothing else: sessions that come later leave the earlier ones where
-/// they are. Two things overrule it: a group with more rows than are wanted for validation trains, and two groups or more
-/// always give a validation row. One group alone is all for training.
+/// they are. Three things overrule it: a group with more rows than are wanted for validation trains; two groups or more
+/// always give a validation row; and where fewer than a hundred groups gave less than three quarters of what is wanted, those
+/// next in rank that still fit are held out too. One group alone is all for training.
 pub fn assign_groups(groups: &[SplitGroup], options: &SplitOptions) -> (Vec<bool>, Option<SplitWarning>) {
     let mut val = vec![false; groups.len()];
     let filled: Vec<usize> = (0..groups.len()).filter(|&g| groups[g].rows > 0).collect();
@@ -89,15 +90,14 @@ pub fn assign_groups(groups: &[SplitGroup], options: &SplitOptions) -> (Vec<bool
     for &(rank, g) in &ranked {
         val[g] = rank < options.val_fraction && groups[g].rows as f64 <= wanted;
     }
+    if filled.len() < FEW {
+        fill_up(groups, &ranked, wanted, &mut val);
+    }
     if !val.contains(&true) {
-        let lowest = ranked
-            .iter()
-            .filter(|&&(_, g)| groups[g].rows as f64 <= wanted)
-            .min_by(|a, b| a.0.total_cmp(&b.0));
         let smallest = ranked
             .iter()
             .min_by(|a, b| groups[a.1].rows.cmp(&groups[b.1].rows).then(a.0.total_cmp(&b.0)));
-        if let Some(&(_, g)) = lowest.or(smallest) {
+        if let Some(&(_, g)) = smallest {
             val[g] = true;
         }
     } else if filled.iter().all(|&g| val[g])
@@ -106,6 +106,30 @@ pub fn assign_groups(groups: &[SplitGroup], options: &SplitOptions) -> (Vec<bool
         val[g] = false;
     }
     (val, None)
+}
+
+/// With fewer groups, chance alone can take far less than was asked for; with more, that earlier groups stay where they are
+/// counts for more.
+const FEW: usize = 100;
+
+/// Holds out further groups, by rank, where chance took far less than is wanted.
+fn fill_up(groups: &[SplitGroup], ranked: &[(f64, usize)], wanted: f64, val: &mut [bool]) {
+    let mut have: u64 = ranked
+        .iter()
+        .filter(|&&(_, g)| val[g])
+        .map(|&(_, g)| groups[g].rows)
+        .sum();
+    if have as f64 >= wanted * 0.75 {
+        return;
+    }
+    let mut rest: Vec<(f64, usize)> = ranked.iter().copied().filter(|&(_, g)| !val[g]).collect();
+    rest.sort_by(|a, b| a.0.total_cmp(&b.0));
+    for (_, g) in rest {
+        if (have + groups[g].rows) as f64 <= wanted {
+            val[g] = true;
+            have += groups[g].rows;
+        }
+    }
 }
 
 /// Returns the place of a key between 0 and 1.
@@ -302,6 +326,21 @@ mod tests {
             let (old, _) = assign_groups(&all[..before], &options);
             let (new, _) = assign_groups(&all, &options);
             prop_assert_eq!(&old[..], &new[..before]);
+        }
+
+        #[test]
+        fn few_groups_give_the_share_that_was_asked_for(
+            rows in prop::collection::vec(1_u64..8, 12..40),
+            seed: u64,
+        ) {
+            let options = SplitOptions { seed, val_fraction: 0.1 };
+            let total: u64 = rows.iter().sum();
+            let wanted = total as f64 * 0.1;
+            let (val, _) = assign_groups(&groups(&rows), &options);
+            let taken: u64 = val.iter().zip(&rows).filter(|(v, _)| **v).map(|(_, n)| n).sum();
+            let smallest_left = val.iter().zip(&rows).filter(|(v, _)| !**v).map(|(_, n)| *n).min().unwrap_or(0);
+            // Nothing that would fit was left to training.
+            prop_assert!(taken as f64 >= wanted * 0.75 || (taken + smallest_left) as f64 > wanted, "{taken} of {wanted}");
         }
 
         #[test]

@@ -119,7 +119,8 @@ fn gate(dir: &str, truth: &Path) -> Result<Value> {
         let mut reader = BufReader::with_capacity(1 << 18, fs::File::open(&file.path)?);
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line)? > 0 {
-            let text = String::from_utf8_lossy(&line);
+            let text = std::str::from_utf8(&line)
+                .map_or_else(|_| String::from_utf8_lossy(&line), std::borrow::Cow::Borrowed);
             let clean = gate.json(&text);
             // Every planted secret holds the mark, so only lines with it are looked at closely.
             if clean.contains(prefix) {

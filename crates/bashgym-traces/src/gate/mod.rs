@@ -38,6 +38,12 @@ impl Gate {
         Self(bashgym_gate::Gate::new(GateKey::public()).expect("rules that a test has read"))
     }
 
+    /// Gives placeholders of one dataset's own; see [`GateKey::for_dataset`].
+    #[must_use]
+    pub fn for_dataset(self, name: &str) -> Self {
+        Self(self.0.for_dataset(name))
+    }
+
     /// Learns the user name of a session from the folders it names, so that the name is also found outside of paths.
     pub fn learn(&mut self, trace: &Trace) {
         let paths = trace

@@ -116,6 +116,17 @@ pub(crate) fn open<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn Read + '
     Ok(Box::new(decoder))
 }
 
+/// Opens a log for reading as the agent wrote it; one that was compressed is decompressed.
+///
+/// # Errors
+///
+/// [`TracesError::Io`].
+pub fn open_log(path: &Path) -> Result<Box<dyn Read>, TracesError> {
+    File::open(path)
+        .and_then(open)
+        .map_err(|error| TracesError::io("opening", path, error))
+}
+
 /// Reads one file to its end; whatever is wrong with it is in the outcome.
 pub(crate) fn read_file(file: &SessionFile, options: &ImportOptions) -> FileOutcome {
     let path = &file.path;
