@@ -4,10 +4,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::chat::{CHAT_TEMPLATE, ChatTemplate, template_in};
 use crate::clock::{Clock, SystemClock};
 use crate::config::ModelConfig;
-use crate::data::{ChatMessage, Json};
+use crate::data::{ChatMessage, ChatRow, Json};
 use crate::error::{EngineError, Result};
 use crate::export::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
 use crate::files::read_weights;
@@ -17,6 +19,8 @@ use crate::tokenizer::ChatTokenizer;
 
 /// The angles of longer contexts are not worked out, whatever the model's config claims.
 const MAX_CONTEXT: usize = 32 * 1024;
+/// Hears a text, and the tokens it is made of with their log-probabilities.
+type Hearing<'a> = dyn FnMut(&str, &[(u32, f64)]) -> ControlFlow<()> + 'a;
 /// The stream of random numbers that draws tokens.
 const SAMPLE_STREAM: u64 = 1 << 43;
 /// At least this much of the context is left to answer in when a prompt is cut.
@@ -135,6 +139,17 @@ pub struct Generator {
     tokenizer: ChatTokenizer,
     model: Llama,
     context: usize,
+    /// The model's own way to write conversations, where it is not this crate's.
+    template: Option<ChatTemplate>,
+}
+
+/// A token of an answer: its text, and the natural logarithm of its probability under the model, before temperature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScoredToken {
+    /// The text; half characters read as U+FFFD.
+    pub text: String,
+    /// The log-probability.
+    pub logprob: f64,
 }
 
 impl Generator {
@@ -145,7 +160,17 @@ impl Generator {
     pub fn load(dir: &Path) -> Result<Self> {
         let config = ModelConfig::load(&dir.join(CONFIG_FILE))?;
         let tokenizer_path = dir.join(TOKENIZER_FILE);
-        let tokenizer = ChatTokenizer::load(&tokenizer_path)?;
+        let (template, start_token, end_token) = template_in(dir)?;
+        let tokenizer = match &end_token {
+            Some(end) => ChatTokenizer::load_ending_with(&tokenizer_path, end)?,
+            None => ChatTokenizer::load(&tokenizer_path)?,
+        };
+        let template = match template {
+            Some(text) if text != CHAT_TEMPLATE => {
+                Some(ChatTemplate::new(dir, &text, start_token, end_token)?)
+            }
+            _ => None,
+        };
         if tokenizer.vocab_size() > config.vocab_size {
             let why = format!(
                 "it has {} tokens, and the model's config says {}",
@@ -172,6 +197,29 @@ impl Generator {
             tokenizer,
             model,
             context,
+            template,
+        })
+    }
+
+    /// Loads a GGUF file: shape, tokenizer, chat template and weights. Quantised weights take four bytes each in memory.
+    ///
+    /// # Errors
+    /// [`EngineError::BadModel`] or [`EngineError::Io`] says what this engine can't read.
+    pub fn load_gguf(path: &Path) -> Result<Self> {
+        let read = crate::gguf::load(path)?;
+        let template = match &read.template {
+            Some(text) => Some(ChatTemplate::new(path, text, read.start_token, read.end_token)?),
+            None => None,
+        };
+        let tokenizer = ChatTokenizer::from_text(path, &read.tokenizer.to_string(), read.end_id)?;
+        let context = read.config.max_position_embeddings.min(MAX_CONTEXT);
+        let model = Llama::new(&read.config, &tensors(&read.specs, read.weights)?, context)?;
+        Ok(Self {
+            config: read.config,
+            tokenizer,
+            model,
+            context,
+            template,
         })
     }
 
@@ -237,6 +285,40 @@ impl Generator {
         self.generate(&self.tokenizer.encode(prompt)?, options, on_text)
     }
 
+    /// Continues a conversation as it stands in a request: `messages` a list in OpenAI's form, `tools` a list or null. It is
+    /// written as the model's own chat template says. `on_piece` hears each text with the tokens it is made of.
+    ///
+    /// # Errors
+    /// [`EngineError::BadRequest`] or [`EngineError::Template`] if the options or the conversation cannot be served.
+    pub fn chat_json(
+        &self,
+        messages: &Value,
+        tools: &Value,
+        options: &GenerateOptions,
+        on_piece: &mut dyn FnMut(&str, Vec<ScoredToken>) -> ControlFlow<()>,
+    ) -> Result<Generation> {
+        let bad = |why: String| EngineError::BadRequest { why };
+        let prompt = if let Some(template) = &self.template {
+            let messages = for_templates(messages);
+            self.tokenizer.encode(&template.render(&messages, tools, true)?)?
+        } else {
+            let row = serde_json::json!({"messages": messages, "tools": tools});
+            let row: Json = serde_json::from_str(&row.to_string()).map_err(|error| bad(error.to_string()))?;
+            let row = ChatRow::from_json(&row).map_err(bad)?;
+            self.tokenizer.encode_prompt(&row.messages, &row.tools)?
+        };
+        self.generate_scored(&prompt, options, &mut |text, tokens| {
+            let tokens = tokens
+                .iter()
+                .map(|(id, logprob)| ScoredToken {
+                    text: self.tokenizer.decode(&[*id]).unwrap_or_default(),
+                    logprob: *logprob,
+                })
+                .collect();
+            on_piece(text, tokens)
+        })
+    }
+
     fn check_ids(&self, ids: &[u32]) -> Result<()> {
         if ids.is_empty() {
             return Err(EngineError::BadRequest {
@@ -265,6 +347,15 @@ impl Generator {
         options: &GenerateOptions,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Generation> {
+        self.generate_scored(prompt, options, &mut |text, _| on_text(text))
+    }
+
+    fn generate_scored(
+        &self,
+        prompt: &[u32],
+        options: &GenerateOptions,
+        on_piece: &mut Hearing<'_>,
+    ) -> Result<Generation> {
         options.check()?;
         self.check_ids(prompt)?;
         // Room to answer in: what was asked for, but never most of the context.
@@ -292,23 +383,27 @@ impl Generator {
         let mut text = TextStream::new(&options.stop);
         let mut decoder = self.tokenizer.inner().decode_stream(true);
         let mut ids = Vec::new();
+        let mut untold = Vec::new();
         let mut logprobs = 0.0;
         let finish_reason = loop {
             if ids.len() >= options.max_new_tokens {
                 break FinishReason::Length;
             }
             let id = sampler.choose(&logits, options, &mut rng);
-            logprobs += logprob(&logits, id);
+            let score = logprob(&logits, id);
+            logprobs += score;
             ids.push(id);
             if id == self.tokenizer.end_id() || options.stop_token_ids.contains(&id) {
                 break FinishReason::Stop;
             }
+            untold.push((id, score));
             let piece = decoder.step(id).map_err(|error| EngineError::Tokenizer {
                 why: error.to_string(),
             })?;
             if let Some(piece) = piece {
                 let stopped = text.push(&piece);
-                if text.emit(on_text).is_break() {
+                let mut on_text = |text: &str| on_piece(text, &std::mem::take(&mut untold));
+                if text.emit(&mut on_text).is_break() {
                     break FinishReason::Canceled;
                 }
                 if stopped {
@@ -337,7 +432,8 @@ impl Generator {
                 finish_reason = FinishReason::StopText;
             }
             text.finish();
-            if text.emit(on_text).is_break() {
+            let mut on_text = |text: &str| on_piece(text, &std::mem::take(&mut untold));
+            if text.emit(&mut on_text).is_break() {
                 finish_reason = FinishReason::Canceled;
             }
         }
@@ -362,6 +458,32 @@ impl Generator {
             },
         })
     }
+}
+
+/// Messages as templates read them: content is text, and arguments of calls are objects.
+fn for_templates(messages: &Value) -> Value {
+    let mut messages = messages.clone();
+    for message in messages.as_array_mut().into_iter().flatten() {
+        let text = match message.get("content") {
+            Some(Value::Array(parts)) => parts
+                .iter()
+                .filter_map(|part| part.get("text").and_then(Value::as_str))
+                .collect(),
+            Some(Value::String(text)) => text.clone(),
+            _ => String::new(),
+        };
+        message["content"] = text.into();
+        let calls = message.get_mut("tool_calls").and_then(Value::as_array_mut);
+        for call in calls.into_iter().flatten() {
+            let arguments = call.pointer_mut("/function/arguments");
+            if let Some(arguments) = arguments
+                && let Some(Ok(object)) = arguments.as_str().map(serde_json::from_str::<Value>)
+            {
+                *arguments = object;
+            }
+        }
+    }
+    messages
 }
 
 fn logprob(logits: &[f32], id: u32) -> f64 {

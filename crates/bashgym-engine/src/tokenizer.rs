@@ -96,10 +96,26 @@ impl ChatTokenizer {
     /// # Errors
     /// [`EngineError::BadModel`] if it is missing, broken, or lacks the end marker.
     pub fn load(path: &Path) -> Result<Self> {
+        Self::load_ending_with(path, END_TOKEN)
+    }
+
+    /// Reads a `tokenizer.json` of a model that ends its turns with `end_token`.
+    pub(crate) fn load_ending_with(path: &Path, end_token: &str) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(EngineError::io("read", path))?;
         let inner = Tokenizer::from_bytes(bytes)
             .map_err(|error| EngineError::bad_model(path, format!("not a tokenizer: {error}")))?;
-        Self::from_inner(inner).map_err(|error| EngineError::bad_model(path, error.to_string()))
+        let end_id = inner.token_to_id(end_token).ok_or_else(|| {
+            EngineError::bad_model(path, format!("the vocabulary lacks the marker {end_token}"))
+        })?;
+        Ok(Self { inner, end_id })
+    }
+
+    /// Reads the text of a `tokenizer.json`; `of` is what is at fault if it is broken.
+    pub(crate) fn from_text(of: &Path, text: &str, end_id: u32) -> Result<Self> {
+        let inner = text
+            .parse()
+            .map_err(|error| EngineError::bad_model(of, format!("not a tokenizer: {error}")))?;
+        Ok(Self { inner, end_id })
     }
 
     fn from_inner(inner: Tokenizer) -> Result<Self> {

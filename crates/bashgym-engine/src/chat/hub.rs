@@ -22,41 +22,54 @@ const TEMPLATE: &str = "chat";
 /// transformers 5.23, `utils/chat_template_utils.py`: Jinja with trimmed blocks, `raise_exception`, and a `tojson` without
 /// escapes; the template is `chat_template.jinja`, or `chat_template` of `tokenizer_config.json`.
 pub struct HubChat {
-    environment: Environment<'static>,
+    template: ChatTemplate,
     tokenizer: Tokenizer,
+}
+
+/// A chat template, ready to render.
+pub(crate) struct ChatTemplate {
+    environment: Environment<'static>,
     start_token: Option<String>,
     end_token: Option<String>,
 }
 
-impl HubChat {
-    /// Reads `tokenizer.json`, `tokenizer_config.json` and the chat template of a folder.
-    ///
-    /// # Errors
-    /// [`EngineError::BadModel`] if one of them is missing or broken.
-    pub fn load(dir: &Path) -> Result<Self> {
-        let path = dir.join("tokenizer.json");
-        let tokenizer =
-            Tokenizer::from_file(&path).map_err(|error| EngineError::bad_model(&path, error.to_string()))?;
-        let path = dir.join("tokenizer_config.json");
-        let config: Value = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| EngineError::bad_model(&path, format!("not a JSON object: {error}")))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
-            Err(error) => return Err(EngineError::io("read", &path)(error)),
-        };
-        let template = match std::fs::read_to_string(dir.join("chat_template.jinja")) {
-            Ok(template) => Some(template),
-            Err(_) => template_of(&config),
-        };
-        let Some(template) = template else {
-            return Err(EngineError::bad_model(dir, "it has no chat template".to_owned()));
-        };
+/// The chat template of a model folder as it is written there, if it has one, with its start and end tokens.
+///
+/// # Errors
+/// [`EngineError::BadModel`] if `tokenizer_config.json` is broken.
+pub(crate) fn template_in(dir: &Path) -> Result<(Option<String>, Option<String>, Option<String>)> {
+    let path = dir.join("tokenizer_config.json");
+    let config: Value = match std::fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| EngineError::bad_model(&path, format!("not a JSON object: {error}")))?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
+        Err(error) => return Err(EngineError::io("read", &path)(error)),
+    };
+    let template = match std::fs::read_to_string(dir.join("chat_template.jinja")) {
+        Ok(template) => Some(template),
+        Err(_) => template_of(&config),
+    };
+    Ok((
+        template,
+        special(&config, "bos_token"),
+        special(&config, "eos_token"),
+    ))
+}
+
+impl ChatTemplate {
+    /// Reads a template; `of` is what is at fault if it is broken.
+    pub(crate) fn new(
+        of: &Path,
+        template: &str,
+        start_token: Option<String>,
+        end_token: Option<String>,
+    ) -> Result<Self> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder()
             .trim_blocks(true)
             .lstrip_blocks(true)
             .build();
-        environment.set_syntax(syntax.map_err(|error| EngineError::bad_model(dir, error.to_string()))?);
+        environment.set_syntax(syntax.map_err(|error| EngineError::bad_model(of, error.to_string()))?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function(
             "raise_exception",
@@ -66,23 +79,24 @@ impl HubChat {
         );
         environment.add_filter("tojson", to_json);
         environment
-            .add_template_owned(TEMPLATE, without_generation_marks(&template))
+            .add_template_owned(TEMPLATE, without_generation_marks(template))
             .map_err(|error| {
-                EngineError::bad_model(dir, format!("its chat template cannot be read: {error}"))
+                EngineError::bad_model(of, format!("its chat template cannot be read: {error}"))
             })?;
         Ok(Self {
             environment,
-            tokenizer,
-            start_token: special(&config, "bos_token"),
-            end_token: special(&config, "eos_token"),
+            start_token,
+            end_token,
         })
     }
 
-    /// Renders a conversation. `messages` is a list of messages as chat templates read them, `tools` a list or null.
-    ///
-    /// # Errors
-    /// [`EngineError::Template`] if the template refuses it.
-    pub fn render(&self, messages: &Value, tools: &Value, add_generation_prompt: bool) -> Result<String> {
+    /// Renders a conversation.
+    pub(crate) fn render(
+        &self,
+        messages: &Value,
+        tools: &Value,
+        add_generation_prompt: bool,
+    ) -> Result<String> {
         let failed = |error: minijinja::Error| EngineError::Template {
             why: error.to_string(),
         };
@@ -98,6 +112,34 @@ impl HubChat {
                 })
             })
             .map_err(failed)
+    }
+}
+
+impl HubChat {
+    /// Reads `tokenizer.json`, `tokenizer_config.json` and the chat template of a folder.
+    ///
+    /// # Errors
+    /// [`EngineError::BadModel`] if one of them is missing or broken.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join("tokenizer.json");
+        let tokenizer =
+            Tokenizer::from_file(&path).map_err(|error| EngineError::bad_model(&path, error.to_string()))?;
+        let (template, start_token, end_token) = template_in(dir)?;
+        let Some(template) = template else {
+            return Err(EngineError::bad_model(dir, "it has no chat template".to_owned()));
+        };
+        Ok(Self {
+            template: ChatTemplate::new(dir, &template, start_token, end_token)?,
+            tokenizer,
+        })
+    }
+
+    /// Renders a conversation. `messages` is a list of messages as chat templates read them, `tools` a list or null.
+    ///
+    /// # Errors
+    /// [`EngineError::Template`] if the template refuses it.
+    pub fn render(&self, messages: &Value, tools: &Value, add_generation_prompt: bool) -> Result<String> {
+        self.template.render(messages, tools, add_generation_prompt)
     }
 
     /// Counts the tokens of a rendered text.

@@ -3,12 +3,15 @@
 //! [`render`] and [`CHAT_TEMPLATE`] say the same thing twice: the first trains and serves here, the second goes into
 //! `tokenizer_config.json` for everybody else. A test holds them together.
 
+mod calls;
 mod hub;
 
 use std::ops::Range;
 
 use crate::data::{Arguments, ChatMessage, Json};
+pub use calls::{ToolCallSplitter, ToolCallText};
 pub use hub::HubChat;
+pub(crate) use hub::{ChatTemplate, template_in};
 
 /// The Jinja template that renders what [`render`] renders.
 ///
