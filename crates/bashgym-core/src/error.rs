@@ -154,7 +154,9 @@ impl CoreError {
                 }
                 LaunchError::Drifted { .. } => CoreErrorKind::JobFailed,
                 LaunchError::Budget(_) => CoreErrorKind::NotAllowed,
-                LaunchError::AlreadyOver { .. } | LaunchError::Busy { .. } => CoreErrorKind::Conflict,
+                LaunchError::AlreadyOver { .. }
+                | LaunchError::Busy { .. }
+                | LaunchError::OtherRequest { .. } => CoreErrorKind::Conflict,
                 LaunchError::Store(_) | LaunchError::Journal(_) => CoreErrorKind::Io,
             },
             Self::Busy { .. } | Self::Store(StoreError::Stale { .. }) => CoreErrorKind::Conflict,
@@ -241,9 +243,10 @@ impl CoreError {
                 LaunchError::NotCreated(source) => {
                     source.is_transient() || source.kind() == HfErrorKind::Auth
                 }
-                LaunchError::Drifted { .. } | LaunchError::Budget(_) | LaunchError::AlreadyOver { .. } => {
-                    false
-                }
+                LaunchError::Drifted { .. }
+                | LaunchError::Budget(_)
+                | LaunchError::AlreadyOver { .. }
+                | LaunchError::OtherRequest { .. } => false,
             },
             _ => false,
         }

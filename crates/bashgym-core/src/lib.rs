@@ -7,14 +7,17 @@
 pub mod error;
 pub mod events;
 pub mod explain;
+pub mod inference;
 pub mod launch;
 pub mod ledger;
 pub mod plan;
 pub mod publish;
 pub mod run;
 pub mod store;
+pub mod task;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod trainer;
 
 pub use error::{CoreError, CoreErrorKind};
+pub use hf_core::{Clock, SystemClock};

@@ -111,6 +111,12 @@ pub enum LaunchError {
         /// How it ended.
         state: Box<JobState>,
     },
+    /// The name of the intent was used for another request.
+    #[error("this retry key was used for another request")]
+    OtherRequest {
+        /// The intent.
+        intent: String,
+    },
     /// Another process is at it.
     #[error("another process is at launch {intent}")]
     Busy {

@@ -132,7 +132,7 @@ impl LaunchService {
         }
     }
 
-    async fn lead(&self, desk: &Desk<'_>) -> Result<(), LaunchError> {
+    pub(super) async fn lead(&self, desk: &Desk<'_>) -> Result<(), LaunchError> {
         loop {
             let record = desk.record().await;
             let Some(job_id) = record.job_id().cloned() else {

@@ -14,7 +14,6 @@ pub mod contract;
 mod error;
 mod memory;
 mod model;
-mod money;
 mod overview;
 mod rules;
 mod service;
@@ -23,11 +22,12 @@ pub use books::{
     Buckets, EntryCursor, EntryFilter, LedgerStore, LedgerTransaction, Sums, Totals, UsageBy, UsageRow,
 };
 pub use error::{CapExceeded, Holder, LedgerError};
+pub use hf_core::{AmountError, MicroUsd, decimal_usd};
 pub use memory::MemoryLedger;
+pub(crate) use model::utc_day;
 pub use model::{
     Cap, CapScope, CostSource, EntryState, LedgerEntry, Reservation, ReserveRequest, Service, Settlement,
     UnknownWord, Window,
 };
-pub use money::{AmountError, MicroUsd, decimal_usd};
 pub use overview::{CapStatus, Overview};
 pub use service::{Budget, Ledger};

@@ -51,6 +51,16 @@ pub struct UnknownWord {
     allowed: &'static str,
 }
 
+impl UnknownWord {
+    /// `word` is none of `allowed`.
+    pub(crate) fn new(word: &str, allowed: &'static str) -> Self {
+        Self {
+            word: word.to_owned(),
+            allowed,
+        }
+    }
+}
+
 impl FromStr for Service {
     type Err = UnknownWord;
 

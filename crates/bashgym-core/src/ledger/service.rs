@@ -67,6 +67,37 @@ impl Ledger {
 #[async_trait]
 impl Budget for Ledger {
     async fn reserve(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
+        self.set_aside(request, true).await
+    }
+
+    async fn settle(&self, key: &str, settlement: Settlement) -> Result<LedgerEntry, LedgerError> {
+        let now = self.now();
+        self.change(key, |entry| Ok(rules::settle(entry, settlement, now)))
+            .await
+    }
+
+    async fn release(&self, key: &str, reason: &str) -> Result<LedgerEntry, LedgerError> {
+        let now = self.now();
+        self.change(key, |entry| rules::release(entry, reason, now)).await
+    }
+}
+
+impl Ledger {
+    /// Sets aside what is being spent already, by a run that a schedule started for example. No cap is asked: refusing would only
+    /// hide it. Otherwise as [`Budget::reserve`].
+    ///
+    /// # Errors
+    /// [`LedgerError::KeyReused`], [`LedgerError::UnknownPrice`], [`LedgerError::BadText`], [`LedgerError::TooLarge`] or
+    /// [`LedgerError::Store`].
+    pub async fn book(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
+        self.set_aside(request, false).await
+    }
+
+    async fn set_aside(
+        &self,
+        request: ReserveRequest,
+        within_caps: bool,
+    ) -> Result<Reservation, LedgerError> {
         rules::check_names(&request)?;
         let mut change = self.store.begin_ledger().await?;
         // Read after the turn was taken: whoever waited past midnight counts in the new day.
@@ -78,7 +109,11 @@ impl Budget for Ledger {
             Step::Write(entry) => entry,
         };
         let buckets = Buckets::of(&entry);
-        let caps = change.caps().await?;
+        let caps = if within_caps {
+            change.caps().await?
+        } else {
+            Vec::new()
+        };
         let sums = change.sums(&buckets).await?;
         match rules::check_caps(&entry, old, &caps, &sums, now) {
             Ok(()) => {}
@@ -95,19 +130,6 @@ impl Budget for Ledger {
         Ok(Reservation { entry, is_new: true })
     }
 
-    async fn settle(&self, key: &str, settlement: Settlement) -> Result<LedgerEntry, LedgerError> {
-        let now = self.now();
-        self.change(key, |entry| Ok(rules::settle(entry, settlement, now)))
-            .await
-    }
-
-    async fn release(&self, key: &str, reason: &str) -> Result<LedgerEntry, LedgerError> {
-        let now = self.now();
-        self.change(key, |entry| rules::release(entry, reason, now)).await
-    }
-}
-
-impl Ledger {
     async fn change(
         &self,
         key: &str,

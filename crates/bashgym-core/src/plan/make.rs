@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hf_core::{HfClient, HfErrorKind, Namespace, RepoType, Revision};
+use hf_core::{HfClient, HfErrorKind, Namespace, RepoType, Revision, Token, WhoAmI};
 use hf_datasets::{DownloadOptions, RepoFiles};
 use hf_jobs::{HfJobRunner, JobHardware};
 
@@ -17,7 +17,7 @@ use super::{DatasetFacts, Problem, TrainPlan};
 use crate::CoreError;
 use crate::run::Target;
 use crate::store::RunStore;
-use crate::trainer::{Launch, TrainerConfig, TrlOptions, find_split_files};
+use crate::trainer::{Launch, Recipe, TrainerConfig, TrlOptions, find_split_files};
 
 /// Seconds for the image, the packages and the base model, before training begins.
 const SETUP_SECONDS: u64 = 300;
@@ -46,6 +46,8 @@ pub struct PlanRequest {
     pub flavor: Option<String>,
     /// How the job gets its script.
     pub launch: Launch,
+    /// The token that the job gets; none is the client's own.
+    pub job_token: Option<Token>,
     /// A folder for what must be looked at here.
     pub work_dir: PathBuf,
 }
@@ -61,7 +63,25 @@ pub async fn make_plan(
     renderer: Arc<dyn ChatRenderer>,
 ) -> Result<TrainPlan, CoreError> {
     let mut plan = TrainPlan::empty(request);
-    check_token(client, request, &mut plan).await?;
+    let account = check_token(client, request, &mut plan).await?;
+    check_job_token(client, request, &account, &mut plan).await?;
+    if request
+        .training
+        .trl
+        .as_ref()
+        .is_some_and(|options| options.recipe == Recipe::Grpo)
+    {
+        let place = if client.endpoint().is_loopback() {
+            "on the machine of this Hub, with the rights of its user"
+        } else {
+            "in the job's container"
+        };
+        plan.warnings.push(Problem::new(
+            "runs_model_commands",
+            format!("grpo runs shell commands that the model writes, {place}"),
+            "they get a fresh folder, no secrets, limits on time and size, and no network where the kernel allows it; that is no jail",
+        ));
+    }
     let Some(mut dataset) = find_dataset(client, request, &mut plan.problems).await? else {
         return Ok(plan);
     };
@@ -127,7 +147,7 @@ async fn check_token(
     client: &HfClient,
     request: &PlanRequest,
     plan: &mut TrainPlan,
-) -> Result<(), CoreError> {
+) -> Result<Arc<WhoAmI>, CoreError> {
     let account = client
         .whoami()
         .await
@@ -164,7 +184,71 @@ async fn check_token(
             )),
         }
     }
+    Ok(account)
+}
+
+/// The job's token can be read by every package the job installs, so it should open as little as the job needs.
+async fn check_job_token(
+    client: &HfClient,
+    request: &PlanRequest,
+    account: &WhoAmI,
+    plan: &mut TrainPlan,
+) -> Result<(), CoreError> {
+    const FIX: &str =
+        "`bashgym token set --for-jobs` stores a fine-grained token with `repo.write` alone for jobs";
+    let output = request.model_repo.split('/').next().unwrap_or_default();
+    let Some(token) = &request.job_token else {
+        let more = account.beyond_repositories().unwrap_or_default();
+        if !more.is_empty() && request.target.hub != Target::EMBEDDED {
+            let what = beyond(&more);
+            plan.warnings.push(Problem::new(
+                "job_carries_broad_token",
+                format!("the job gets the token you work with, which every package it installs can read and which may {what}"),
+                FIX,
+            ));
+        }
+        return Ok(());
+    };
+    let asked = client
+        .with_token(token.clone())
+        .map_err(CoreError::hub("use the job's token"))?;
+    let job_account = match asked.whoami().await {
+        Ok(job_account) => job_account,
+        Err(error) if error.kind() == HfErrorKind::Auth => {
+            plan.problems.push(Problem::new(
+                "job_token_refused",
+                "the Hub does not know the token that jobs get",
+                "store another: `bashgym token set --for-jobs`, or remove it: `bashgym token rm --for-jobs`",
+            ));
+            return Ok(());
+        }
+        Err(error) => return Err(CoreError::hub("tell whose the job's token is")(error)),
+    };
+    if job_account.may_write_repos(output) == Some(false) {
+        plan.problems.push(Problem::new(
+            "job_token_cannot_write",
+            format!("the token that jobs get may not write repositories of {output}"),
+            format!("give it `repo.write` on {output}, or store another: `bashgym token set --for-jobs`"),
+        ));
+    }
+    let more = job_account.beyond_repositories().unwrap_or_default();
+    if !more.is_empty() {
+        plan.warnings.push(Problem::new(
+            "job_carries_broad_token",
+            format!("the token that jobs get may {}", beyond(&more)),
+            FIX,
+        ));
+    }
     Ok(())
+}
+
+/// What a token may do beyond repositories, in words.
+fn beyond(more: &[String]) -> String {
+    if more.iter().any(|permission| permission == "*") {
+        "do everything its account may".to_owned()
+    } else {
+        format!("also do this: {}", more.join(", "))
+    }
 }
 
 async fn find_dataset(

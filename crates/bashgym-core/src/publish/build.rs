@@ -31,7 +31,8 @@ pub struct DatasetBuild {
     pub seed: u64,
     /// The share of rows held out for validation.
     pub val_fraction: f64,
-    /// The repository that the dataset is for, if that is known; the card then says how to load it.
+    /// The repository that the dataset is for, if that is known; the card then says how to load it, and placeholders are
+    /// the dataset's own.
     pub repo_id: Option<String>,
     /// Which rows are made, and what is left out.
     pub config: BuildConfig,
@@ -128,6 +129,10 @@ fn build_here(
     progress: &mpsc::Sender<BuildProgress>,
 ) -> Result<(BuiltDataset, Value), CoreError> {
     let files = find_session_files(&build.inputs)?;
+    let gate = match &build.repo_id {
+        Some(repo) => gate.for_dataset(repo),
+        None => gate,
+    };
     let mut problems = Problems::default();
     let manifest = match &build.config.work_dir {
         Some(work) => by_stages(build, &files, work, gate, progress, &mut problems)?,

@@ -3,12 +3,14 @@
 mod build;
 mod card;
 mod gate;
+mod traces;
 
 use hf_core::Endpoint;
 
 use crate::CoreError;
 pub use build::{BuildConfig, BuildProgress, DatasetBuild, build_dataset_dir, write_card};
 pub use gate::PublishGate;
+pub use traces::{CleanTraces, clean_traces};
 
 /// Says whether something that no gate scans may be sent to an endpoint: only to a Hub on this machine.
 ///

@@ -1,18 +1,24 @@
 //! A store that forgets when the process ends; for tests, and for a run that asks to leave nothing behind.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use hf_core::{Clock, SystemClock};
+use tokio::sync::watch;
 
 use super::{EventStore, RunStore, StoreError};
-use crate::events::{RunEvent, StoredEvent};
+use crate::events::{Event, RunEvent, StoredEvent, facts};
 use crate::run::{RunId, RunRecord, RunSpec, RunState};
 
 /// Keeps everything in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     inner: Mutex<Inner>,
+    /// Stamps events.
+    pub(super) clock: Arc<dyn Clock>,
+    /// The number of the newest event of the log.
+    pub(super) newest: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -20,9 +26,26 @@ pub(super) struct Inner {
     runs: BTreeMap<RunId, RunRecord>,
     events: BTreeMap<RunId, Vec<RunEvent>>,
     pub(super) jobs: super::memory_jobs::Jobs,
+    pub(super) tasks: super::memory_tasks::Tasks,
+    pub(super) log: Vec<Event>,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::with_clock(Arc::new(SystemClock::new()))
+    }
 }
 
 impl MemoryStore {
+    /// An empty store whose events get the time of `clock`.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            inner: Mutex::default(),
+            clock,
+            newest: watch::Sender::new(0),
+        }
+    }
+
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
         work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -31,7 +54,7 @@ impl MemoryStore {
 #[async_trait]
 impl RunStore for MemoryStore {
     async fn create_run(&self, run: &RunRecord) -> Result<(), StoreError> {
-        self.with(|inner| {
+        self.change(|inner| {
             if inner.runs.contains_key(&run.id) {
                 return Err(StoreError::Backend {
                     action: format!("create run {}", run.id),
@@ -39,7 +62,7 @@ impl RunStore for MemoryStore {
                 });
             }
             inner.runs.insert(run.id, run.clone());
-            Ok(())
+            Ok(((), facts::of_run(None, run)))
         })
     }
 
@@ -59,7 +82,7 @@ impl RunStore for MemoryStore {
     }
 
     async fn update_run(&self, run: &RunRecord) -> Result<u64, StoreError> {
-        self.with(|inner| {
+        self.change(|inner| {
             let stored = inner
                 .runs
                 .get_mut(&run.id)
@@ -67,11 +90,12 @@ impl RunStore for MemoryStore {
             if stored.version != run.version {
                 return Err(StoreError::Stale { id: run.id });
             }
+            let events = facts::of_run(Some(stored), run);
             *stored = RunRecord {
                 version: run.version + 1,
                 ..run.clone()
             };
-            Ok(stored.version)
+            Ok((stored.version, events))
         })
     }
 
@@ -92,11 +116,12 @@ impl RunStore for MemoryStore {
 #[async_trait]
 impl EventStore for MemoryStore {
     async fn append_event(&self, run: RunId, event: &RunEvent) -> Result<u64, StoreError> {
-        Ok(self.with(|inner| {
+        self.change(|inner| {
             let events = inner.events.entry(run).or_default();
             events.push(event.clone());
-            events.len() as u64
-        }))
+            let seq = events.len() as u64;
+            Ok((seq, vec![facts::of_run_event(run, seq, event)]))
+        })
     }
 
     async fn list_events(&self, run: RunId, after: u64, limit: u32) -> Result<Vec<StoredEvent>, StoreError> {

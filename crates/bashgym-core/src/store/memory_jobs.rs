@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::memory::MemoryStore;
 use super::{JobLine, JobLineStore, JobStream, LaunchStore, Lease, LeaseStore, StoreError};
+use crate::events::facts;
 use crate::launch::LaunchRecord;
 
 /// The part of [`MemoryStore`] that is about jobs.
@@ -21,13 +22,13 @@ pub(super) struct Jobs {
 #[async_trait]
 impl LaunchStore for MemoryStore {
     async fn create_launch(&self, launch: &LaunchRecord) -> Result<(LaunchRecord, bool), StoreError> {
-        Ok(self.with(|inner| {
+        self.change(|inner| {
             if let Some(there) = inner.jobs.launches.get(&launch.intent) {
-                return (there.clone(), false);
+                return Ok(((there.clone(), false), Vec::new()));
             }
             inner.jobs.launches.insert(launch.intent.clone(), launch.clone());
-            (launch.clone(), true)
-        }))
+            Ok(((launch.clone(), true), facts::of_launch(None, launch)))
+        })
     }
 
     async fn find_launch(&self, intent: &str) -> Result<Option<LaunchRecord>, StoreError> {
@@ -35,7 +36,7 @@ impl LaunchStore for MemoryStore {
     }
 
     async fn update_launch(&self, launch: &LaunchRecord) -> Result<u64, StoreError> {
-        self.with(|inner| {
+        self.change(|inner| {
             let what = || format!("launch {}", launch.intent);
             let stored = inner
                 .jobs
@@ -45,11 +46,12 @@ impl LaunchStore for MemoryStore {
             if stored.version != launch.version {
                 return Err(StoreError::Changed { what: what() });
             }
+            let events = facts::of_launch(Some(stored), launch);
             *stored = LaunchRecord {
                 version: launch.version + 1,
                 ..launch.clone()
             };
-            Ok(stored.version)
+            Ok((stored.version, events))
         })
     }
 
@@ -116,7 +118,7 @@ impl JobLineStore for MemoryStore {
         after: u64,
         lines: &[String],
     ) -> Result<u64, StoreError> {
-        self.with(|inner| {
+        self.change(|inner| {
             let kept = inner.jobs.lines.entry((job.to_owned(), stream)).or_default();
             if kept.len() as u64 != after {
                 return Err(StoreError::Changed {
@@ -124,7 +126,7 @@ impl JobLineStore for MemoryStore {
                 });
             }
             kept.extend_from_slice(lines);
-            Ok(kept.len() as u64)
+            Ok((kept.len() as u64, facts::of_lines(job, stream, after, lines)))
         })
     }
 

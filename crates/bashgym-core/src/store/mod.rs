@@ -3,7 +3,9 @@
 
 mod jobs;
 mod memory;
+mod memory_events;
 mod memory_jobs;
+mod memory_tasks;
 
 use async_trait::async_trait;
 

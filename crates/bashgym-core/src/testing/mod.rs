@@ -1,12 +1,18 @@
 //! The contract of the store traits, to be run by each implementation.
 
+mod calls;
+mod events;
 mod jobs;
+mod tasks;
 
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 
+pub use calls::{call_store_contract, sample_call};
+pub use events::{event_log_contract, facts_contract};
 pub use jobs::{job_store_contract, sample_launch};
+pub use tasks::{sample_task, task_store_contract};
 
 use crate::events::{RunEvent, StageStatus};
 use crate::run::{RunId, RunRecord, RunSpec, RunState, Stage, Target};
