@@ -3,9 +3,13 @@
 //! Both number their parameters `$1`, `$2`, so that one text of SQL serves both. What a statement takes and gives is
 //! text or a signed 64-bit integer, or null. Where the two differ, they differ here and in the migrations.
 
+use std::sync::Arc;
+
+use bashgym_core::{Clock, SystemClock};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction};
+use tokio::sync::watch;
 
 /// A value for a parameter.
 #[derive(Debug, Clone)]
@@ -100,35 +104,53 @@ macro_rules! query {
 
 /// The database, through a few connections.
 #[derive(Debug, Clone)]
-pub(crate) enum Database {
+pub(crate) struct Database {
+    pub(crate) pool: Pool,
+    /// Stamps events.
+    pub(crate) clock: Arc<dyn Clock>,
+    /// The number of the newest event that this process appended.
+    pub(crate) newest: Arc<watch::Sender<u64>>,
+}
+
+/// The connections.
+#[derive(Debug, Clone)]
+pub(crate) enum Pool {
     Sqlite(SqlitePool),
     Postgres(PgPool),
 }
 
 impl Database {
+    pub(crate) fn new(pool: Pool) -> Self {
+        Self {
+            pool,
+            clock: Arc::new(SystemClock::new()),
+            newest: Arc::new(watch::Sender::new(0)),
+        }
+    }
+
     /// The text for this database, where one does not serve both.
     pub(crate) fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
-        match self {
-            Self::Sqlite(_) => sqlite,
-            Self::Postgres(_) => postgres,
+        match &self.pool {
+            Pool::Sqlite(_) => sqlite,
+            Pool::Postgres(_) => postgres,
         }
     }
 
     /// Runs a statement and returns the number of rows it changed.
     pub(crate) async fn execute(&self, sql: &'static str, args: &[Arg]) -> Result<u64, sqlx::Error> {
-        match self {
-            Self::Sqlite(pool) => Ok(query!(Sqlite, sql, args).execute(pool).await?.rows_affected()),
-            Self::Postgres(pool) => Ok(query!(Postgres, sql, args).execute(pool).await?.rows_affected()),
+        match &self.pool {
+            Pool::Sqlite(pool) => Ok(query!(Sqlite, sql, args).execute(pool).await?.rows_affected()),
+            Pool::Postgres(pool) => Ok(query!(Postgres, sql, args).execute(pool).await?.rows_affected()),
         }
     }
 
     pub(crate) async fn fetch_all(&self, sql: &'static str, args: &[Arg]) -> Result<Vec<Row>, sqlx::Error> {
-        Ok(match self {
-            Self::Sqlite(pool) => {
+        Ok(match &self.pool {
+            Pool::Sqlite(pool) => {
                 let rows = query!(Sqlite, sql, args).fetch_all(pool).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(pool) => {
+            Pool::Postgres(pool) => {
                 let rows = query!(Postgres, sql, args).fetch_all(pool).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
@@ -143,40 +165,75 @@ impl Database {
         Ok(self.fetch_all(sql, args).await?.into_iter().next())
     }
 
+    /// Begins a transaction. On SQLite it is the one writer until it ends.
+    pub(crate) async fn begin(&self) -> Result<Change, sqlx::Error> {
+        let inner = match &self.pool {
+            Pool::Sqlite(pool) => Inner::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
+            // With any higher isolation, what is read after a wait would be as old as the transaction's beginning.
+            Pool::Postgres(pool) => {
+                Inner::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?)
+            }
+        };
+        Ok(Change {
+            inner,
+            clock: Arc::clone(&self.clock),
+            newest: Arc::clone(&self.newest),
+            appended: 0,
+        })
+    }
+
     /// Begins a transaction that has the turn of this name alone: whoever else begins one of the same name, in any
     /// process, waits until this one is over. It reads what those before it wrote.
     pub(crate) async fn begin_turn(&self, turn: &str) -> Result<Change, sqlx::Error> {
-        match self {
-            // SQLite has one writer at a time, whatever the name.
-            Self::Sqlite(pool) => Ok(Change::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?)),
-            Self::Postgres(pool) => {
-                // With any higher isolation, what is read after the wait would be as old as its beginning.
-                let mut change = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
-                sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-                    .bind(format!("bashgym {turn}"))
-                    .execute(&mut *change)
-                    .await?;
-                Ok(Change::Postgres(change))
-            }
-        }
+        let mut change = self.begin().await?;
+        change.take_turn(turn).await?;
+        Ok(change)
     }
 }
 
 /// A transaction; dropped without a commit, it is rolled back.
-pub(crate) enum Change {
+pub(crate) struct Change {
+    inner: Inner,
+    pub(crate) clock: Arc<dyn Clock>,
+    newest: Arc<watch::Sender<u64>>,
+    /// The number of the last event that the transaction appends; 0 when it appends none.
+    pub(crate) appended: u64,
+}
+
+enum Inner {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
 
 impl Change {
+    /// Waits for the turn of this name, and has it until the transaction is over.
+    pub(crate) async fn take_turn(&mut self, turn: &str) -> Result<(), sqlx::Error> {
+        // SQLite has one writer at a time, whatever the name.
+        if let Inner::Postgres(change) = &mut self.inner {
+            sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+                .bind(format!("bashgym {turn}"))
+                .execute(&mut **change)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// The text for this database, where one does not serve both.
+    pub(crate) fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.inner {
+            Inner::Sqlite(_) => sqlite,
+            Inner::Postgres(_) => postgres,
+        }
+    }
+
     /// Runs a statement and returns the number of rows it changed.
     pub(crate) async fn execute(&mut self, sql: &'static str, args: &[Arg]) -> Result<u64, sqlx::Error> {
-        match self {
-            Self::Sqlite(change) => Ok(query!(Sqlite, sql, args)
+        match &mut self.inner {
+            Inner::Sqlite(change) => Ok(query!(Sqlite, sql, args)
                 .execute(&mut **change)
                 .await?
                 .rows_affected()),
-            Self::Postgres(change) => Ok(query!(Postgres, sql, args)
+            Inner::Postgres(change) => Ok(query!(Postgres, sql, args)
                 .execute(&mut **change)
                 .await?
                 .rows_affected()),
@@ -188,12 +245,12 @@ impl Change {
         sql: &'static str,
         args: &[Arg],
     ) -> Result<Vec<Row>, sqlx::Error> {
-        Ok(match self {
-            Self::Sqlite(change) => {
+        Ok(match &mut self.inner {
+            Inner::Sqlite(change) => {
                 let rows = query!(Sqlite, sql, args).fetch_all(&mut **change).await?;
                 rows.into_iter().map(Row::Sqlite).collect()
             }
-            Self::Postgres(change) => {
+            Inner::Postgres(change) => {
                 let rows = query!(Postgres, sql, args).fetch_all(&mut **change).await?;
                 rows.into_iter().map(Row::Postgres).collect()
             }
@@ -201,9 +258,17 @@ impl Change {
     }
 
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::Sqlite(change) => change.commit().await,
-            Self::Postgres(change) => change.commit().await,
+        match self.inner {
+            Inner::Sqlite(change) => change.commit().await?,
+            Inner::Postgres(change) => change.commit().await?,
         }
+        if self.appended > 0 {
+            self.newest.send_if_modified(|newest| {
+                let grown = self.appended > *newest;
+                *newest = self.appended.max(*newest);
+                grown
+            });
+        }
+        Ok(())
     }
 }

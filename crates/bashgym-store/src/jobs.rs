@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bashgym_core::events::facts;
 use bashgym_core::launch::LaunchRecord;
 use bashgym_core::store::{JobLine, JobLineStore, JobStream, LaunchStore, Lease, LeaseStore, StoreError};
 use jiff::Timestamp;
@@ -14,12 +15,14 @@ use crate::error::{backend, bad_data};
 
 const LAUNCHES: &str = "launches";
 const LINES: &str = "job_lines";
+const FIND: &str = "SELECT intent, version, record FROM launches WHERE intent = $1";
 
 #[async_trait]
 impl LaunchStore for SqlStore {
     async fn create_launch(&self, launch: &LaunchRecord) -> Result<(LaunchRecord, bool), StoreError> {
-        let added = self
-            .database
+        let failed = |error: sqlx::Error| backend(format!("create launch {}", launch.intent), error);
+        let mut change = self.database.begin().await.map_err(failed)?;
+        let added = change
             .execute(
                 "INSERT INTO launches (intent, version, finished, record) VALUES ($1, $2, $3, $4) \
                  ON CONFLICT (intent) DO NOTHING",
@@ -31,11 +34,13 @@ impl LaunchStore for SqlStore {
                 ],
             )
             .await
-            .map_err(|error| backend(format!("create launch {}", launch.intent), error))?;
+            .map_err(failed)?;
         if added == 1 {
+            change.log(&facts::of_launch(None, launch)).await?;
+            change.commit().await.map_err(failed)?;
             return Ok((launch.clone(), true));
         }
-        match self.find_launch(&launch.intent).await? {
+        match find(&mut change, &launch.intent).await? {
             Some(there) => Ok((there, false)),
             None => Err(StoreError::Gone {
                 what: format!("launch {}", launch.intent),
@@ -45,10 +50,7 @@ impl LaunchStore for SqlStore {
 
     async fn find_launch(&self, intent: &str) -> Result<Option<LaunchRecord>, StoreError> {
         self.database
-            .fetch_optional(
-                "SELECT intent, version, record FROM launches WHERE intent = $1",
-                &args![intent],
-            )
+            .fetch_optional(FIND, &args![intent])
             .await
             .map_err(|error| backend(format!("read launch {intent}"), error))?
             .as_ref()
@@ -57,9 +59,14 @@ impl LaunchStore for SqlStore {
     }
 
     async fn update_launch(&self, launch: &LaunchRecord) -> Result<u64, StoreError> {
+        let what = || format!("launch {}", launch.intent);
+        let failed = |error: sqlx::Error| backend(format!("save launch {}", launch.intent), error);
         let next = launch.version + 1;
-        let saved = self
-            .database
+        let mut change = self.database.begin().await.map_err(failed)?;
+        let before = find(&mut change, &launch.intent)
+            .await?
+            .ok_or_else(|| StoreError::Gone { what: what() })?;
+        let saved = change
             .execute(
                 "UPDATE launches SET version = $1, finished = $2, record = $3 WHERE intent = $4 AND version = $5",
                 &args![
@@ -71,15 +78,14 @@ impl LaunchStore for SqlStore {
                 ],
             )
             .await
-            .map_err(|error| backend(format!("save launch {}", launch.intent), error))?;
-        if saved == 1 {
-            return Ok(next);
+            .map_err(failed)?;
+        if saved == 0 {
+            return Err(StoreError::Changed { what: what() });
         }
-        let what = format!("launch {}", launch.intent);
-        match self.find_launch(&launch.intent).await? {
-            Some(_) => Err(StoreError::Changed { what }),
-            None => Err(StoreError::Gone { what }),
-        }
+        // Of the version that was replaced, or the save would have changed nothing.
+        change.log(&facts::of_launch(Some(&before), launch)).await?;
+        change.commit().await.map_err(failed)?;
+        Ok(next)
     }
 
     async fn list_unfinished_launches(&self) -> Result<Vec<LaunchRecord>, StoreError> {
@@ -94,6 +100,14 @@ impl LaunchStore for SqlStore {
             .map(launch)
             .collect()
     }
+}
+
+async fn find(change: &mut Change, intent: &str) -> Result<Option<LaunchRecord>, StoreError> {
+    let rows = change
+        .fetch_all(FIND, &args![intent])
+        .await
+        .map_err(|error| backend(format!("read launch {intent}"), error))?;
+    rows.first().map(launch).transpose()
 }
 
 fn launch(row: &Row) -> Result<LaunchRecord, StoreError> {
@@ -185,6 +199,7 @@ impl JobLineStore for SqlStore {
             .execute(sql, &args![job, stream.as_str(), after, all])
             .await
             .map_err(failed)?;
+        change.log(&facts::of_lines(job, stream, after, lines)).await?;
         change.commit().await.map_err(failed)?;
         Ok(after + added)
     }

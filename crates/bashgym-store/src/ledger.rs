@@ -1,6 +1,7 @@
 //! The ledger.
 
 use async_trait::async_trait;
+use bashgym_core::events::{NewEvent, facts};
 use bashgym_core::ledger::{
     Buckets, Cap, CapScope, EntryCursor, EntryFilter, EntryState, Holder, LedgerEntry, LedgerStore,
     LedgerTransaction, MicroUsd, Sums, Totals, UsageBy, UsageRow, Window,
@@ -41,7 +42,7 @@ impl LedgerStore for SqlStore {
             .begin_turn("ledger")
             .await
             .map_err(failed("begin"))?;
-        Ok(Box::new(LedgerChange(change)))
+        Ok(Box::new(LedgerChange(change, Vec::new())))
     }
 
     async fn find_entry(&self, key: &str) -> Result<Option<LedgerEntry>, StoreError> {
@@ -156,8 +157,8 @@ impl LedgerStore for SqlStore {
     }
 }
 
-/// A transaction that has the ledger alone.
-struct LedgerChange(Change);
+/// A transaction that has the ledger alone, and the events that follow from what it wrote.
+struct LedgerChange(Change, Vec<NewEvent>);
 
 #[async_trait]
 impl LedgerTransaction for LedgerChange {
@@ -283,6 +284,7 @@ impl LedgerTransaction for LedgerChange {
             )
             .await
             .map_err(failed("write"))?;
+        self.1.extend(facts::of_entry(entry));
         let buckets = Buckets::of(entry);
         for (by, totals) in sums {
             self.0
@@ -309,7 +311,9 @@ impl LedgerTransaction for LedgerChange {
         Ok(())
     }
 
-    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+    async fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        // Last, since everybody who writes waits for the log's turn.
+        self.0.log(&self.1).await?;
         self.0.commit().await.map_err(failed("write"))
     }
 }

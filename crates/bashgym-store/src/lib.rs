@@ -4,14 +4,20 @@
 //! PostgreSQL serves several machines. Queries are runtime queries, one text for both, each run by the contract
 //! suite on both; no SQL is ever made from input.
 
+mod backup;
+mod calls;
 mod cells;
 mod database;
 mod error;
+mod event_log;
 mod events;
 mod jobs;
 mod ledger;
 mod migrations;
 mod open;
 mod runs;
+mod tables;
+mod tasks;
 
+pub use backup::{BackupError, Restore, StoreInfo, TableRows};
 pub use open::SqlStore;

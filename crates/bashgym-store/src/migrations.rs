@@ -26,6 +26,8 @@ const STEPS: &[Step] = &[
     step!(20_261_122_000_001, "runs", "20261122000001_runs.sql"),
     step!(20_261_122_000_002, "ledger", "20261122000002_ledger.sql"),
     step!(20_261_122_000_003, "jobs", "20261122000003_jobs.sql"),
+    step!(20_261_122_000_004, "live", "20261122000004_live.sql"),
+    step!(20_261_123_000_001, "calls", "20261123000001_calls.sql"),
 ];
 
 pub(crate) fn sqlite() -> Migrator {

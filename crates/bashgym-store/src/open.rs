@@ -3,14 +3,16 @@
 use std::fs::{File, OpenOptions};
 use std::path::Path;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bashgym_core::Clock;
 use bashgym_core::store::StoreError;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use crate::database::Database;
+use crate::database::{Database, Pool};
 use crate::error::backend;
 use crate::migrations;
 
@@ -21,6 +23,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct SqlStore {
     pub(crate) database: Database,
+    /// The file, or host and database; never a password.
+    pub(crate) place: Arc<str>,
 }
 
 impl SqlStore {
@@ -49,7 +53,8 @@ impl SqlStore {
             .map_err(|error| backend(format!("bring {} to today's form", path.display()), error))?;
         drop(turn);
         Ok(Self {
-            database: Database::Sqlite(pool),
+            database: Database::new(Pool::Sqlite(pool)),
+            place: path.display().to_string().into(),
         })
     }
 
@@ -95,15 +100,23 @@ impl SqlStore {
             .await
             .map_err(|error| backend(format!("bring {name} to today's form"), error))?;
         Ok(Self {
-            database: Database::Postgres(pool),
+            database: Database::new(Pool::Postgres(pool)),
+            place: name.into(),
         })
+    }
+
+    /// The same store, whose events get the time of `clock` instead of the machine's.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.database.clock = clock;
+        self
     }
 
     /// Waits for running queries and closes the connections.
     pub async fn close(&self) {
-        match &self.database {
-            Database::Sqlite(pool) => pool.close().await,
-            Database::Postgres(pool) => pool.close().await,
+        match &self.database.pool {
+            Pool::Sqlite(pool) => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
         }
     }
 }

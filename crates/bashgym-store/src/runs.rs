@@ -1,6 +1,7 @@
 //! Runs.
 
 use async_trait::async_trait;
+use bashgym_core::events::facts;
 use bashgym_core::run::{RunId, RunRecord, RunSpec};
 use bashgym_core::store::{RunStore, StoreError};
 
@@ -10,11 +11,14 @@ use crate::database::{Row, args};
 use crate::error::{backend, bad_data};
 
 const TABLE: &str = "runs";
+const FIND: &str = "SELECT id, version, created_at, updated_at, spec, state FROM runs WHERE id = $1";
 
 #[async_trait]
 impl RunStore for SqlStore {
     async fn create_run(&self, run: &RunRecord) -> Result<(), StoreError> {
-        self.database
+        let failed = |error: sqlx::Error| backend(format!("create run {}", run.id), error);
+        let mut change = self.database.begin().await.map_err(failed)?;
+        change
             .execute(
                 "INSERT INTO runs (id, version, created_at, updated_at, spec, state_name, state) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7)",
@@ -29,16 +33,14 @@ impl RunStore for SqlStore {
                 ],
             )
             .await
-            .map_err(|error| backend(format!("create run {}", run.id), error))?;
-        Ok(())
+            .map_err(failed)?;
+        change.log(&facts::of_run(None, run)).await?;
+        change.commit().await.map_err(failed)
     }
 
     async fn find_run(&self, id: RunId) -> Result<Option<RunRecord>, StoreError> {
         self.database
-            .fetch_optional(
-                "SELECT id, version, created_at, updated_at, spec, state FROM runs WHERE id = $1",
-                &args![id.to_string()],
-            )
+            .fetch_optional(FIND, &args![id.to_string()])
             .await
             .map_err(|error| backend(format!("read run {id}"), error))?
             .as_ref()
@@ -62,9 +64,18 @@ impl RunStore for SqlStore {
     }
 
     async fn update_run(&self, run: &RunRecord) -> Result<u64, StoreError> {
+        let failed = |error: sqlx::Error| backend(format!("save run {}", run.id), error);
         let next = run.version + 1;
-        let saved = self
-            .database
+        let mut change = self.database.begin().await.map_err(failed)?;
+        let before = change
+            .fetch_all(FIND, &args![run.id.to_string()])
+            .await
+            .map_err(failed)?
+            .first()
+            .map(record)
+            .transpose()?
+            .ok_or(StoreError::Missing { id: run.id })?;
+        let saved = change
             .execute(
                 "UPDATE runs SET version = $1, updated_at = $2, state_name = $3, state = $4 \
                  WHERE id = $5 AND version = $6",
@@ -78,14 +89,14 @@ impl RunStore for SqlStore {
                 ],
             )
             .await
-            .map_err(|error| backend(format!("save run {}", run.id), error))?;
-        if saved == 1 {
-            return Ok(next);
+            .map_err(failed)?;
+        if saved == 0 {
+            return Err(StoreError::Stale { id: run.id });
         }
-        match self.find_run(run.id).await? {
-            Some(_) => Err(StoreError::Stale { id: run.id }),
-            None => Err(StoreError::Missing { id: run.id }),
-        }
+        // Of the version that was replaced, or the save would have changed nothing.
+        change.log(&facts::of_run(Some(&before), run)).await?;
+        change.commit().await.map_err(failed)?;
+        Ok(next)
     }
 
     async fn list_runs(&self, before: Option<RunId>, limit: u32) -> Result<Vec<RunRecord>, StoreError> {

@@ -6,17 +6,25 @@ mod common;
 use std::sync::Arc;
 
 use bashgym_core::events::{RunEvent, StageStatus};
-use bashgym_core::ledger::contract::ledger_contract;
+use bashgym_core::ledger::contract::{SetClock, ledger_contract};
 use bashgym_core::run::{RunRecord, Stage};
 use bashgym_core::store::{EventStore, JobLineStore, JobStream, RunStore, StoreError};
-use bashgym_core::testing::{job_store_contract, sample_spec, store_contract};
+use bashgym_core::testing::{
+    call_store_contract, event_log_contract, facts_contract, job_store_contract, sample_spec, store_contract,
+    task_store_contract,
+};
 use bashgym_store::SqlStore;
 use common::{Place, places};
 
 async fn whole_contract(place: &Place) {
-    let store = place.open().await;
+    let clock = SetClock::at("2026-11-22T12:00:00Z");
+    let store = place.open().await.with_clock(clock.clone());
+    event_log_contract(Arc::new(store.clone()), &clock).await;
     store_contract(&store).await;
     job_store_contract(&store).await;
+    task_store_contract(&store).await;
+    facts_contract(Arc::new(store.clone())).await;
+    call_store_contract(&store).await;
     ledger_contract(Arc::new(store)).await;
 }
 

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use bashgym_core::events::{EventLog, Topics};
 use bashgym_core::ledger::contract::{SetClock, job_request};
 use bashgym_core::ledger::{Budget, Ledger};
 use bashgym_core::run::RunId;
-use bashgym_core::store::{EventStore, JobLineStore, JobStream, RunStore};
+use bashgym_core::store::{EventStore, JobLineStore, JobStream, LaunchStore, RunStore};
+use bashgym_core::testing::sample_launch;
 use bashgym_store::SqlStore;
 
 /// Made by `bashgym run` of version 0.1.0, whose only migration was the first.
@@ -59,4 +61,46 @@ async fn file_of_a_newer_version_is_refused_and_left_as_it_is() {
     pool.close().await;
     let error = SqlStore::open(&path).await.unwrap_err();
     assert!(error.to_string().contains("today's form"), "{error}");
+}
+
+#[tokio::test]
+async fn file_from_before_the_log_of_events_keeps_its_jobs_and_gets_a_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bashgym.db");
+    let store = SqlStore::open(&path).await.unwrap();
+    store.create_launch(&sample_launch("old")).await.unwrap();
+    let line = [r#"{"data":"old"}"#.to_owned()];
+    store
+        .append_job_lines("66aa", JobStream::Log, 0, &line)
+        .await
+        .unwrap();
+    store.close().await;
+    // The step taken back: the file is as the version before it left one.
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite://{}", path.display()))
+        .await
+        .unwrap();
+    for back in [
+        "DROP TABLE event_log",
+        "DROP TABLE tasks",
+        "DROP TABLE calls",
+        "DROP TABLE call_sums",
+        "DELETE FROM _sqlx_migrations WHERE version >= 20261122000004",
+    ] {
+        sqlx::query(back).execute(&pool).await.unwrap();
+    }
+    pool.close().await;
+
+    let store = SqlStore::open(&path).await.unwrap();
+    assert_eq!(
+        store.find_launch("old").await.unwrap(),
+        Some(sample_launch("old"))
+    );
+    assert_eq!(store.bounds().await.unwrap().newest, 0);
+    store
+        .append_job_lines("66aa", JobStream::Log, 1, &line)
+        .await
+        .unwrap();
+    let events = store.list(0, &Topics::all(), 10).await.unwrap();
+    assert_eq!(events.len(), 1);
+    assert_eq!(events[0].data["from"], 2);
 }
