@@ -1,1 +1,0 @@
-//! Live events: one envelope over WebSocket and server-sent events.

@@ -1,0 +1,113 @@
+//! The sessions of coding agents on this machine.
+
+use axum::extract::State;
+use bashgym_traces::{SessionFile, find_session_files};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use std::path::PathBuf;
+
+use crate::extract::Query;
+use crate::page::{Page, PageQuery};
+use crate::problem::{Code, Failures, Missing, Problem};
+use crate::state::AppState;
+
+/// A session's file.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SessionView {
+    /// The agent; null where the file does not tell.
+    #[schema(required)]
+    agent: Option<&'static str>,
+    /// The file.
+    file: String,
+    /// Its size in bytes.
+    size_bytes: u64,
+    /// When it was begun.
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    started_at: Option<Timestamp>,
+    /// The session, where the file holds many.
+    #[schema(required)]
+    session_id: Option<String>,
+}
+
+impl SessionView {
+    fn new(file: &SessionFile) -> Self {
+        let agent = bashgym_traces::detect_agent(&file.path).ok().flatten();
+        Self {
+            agent: agent.map(bashgym_traces::Agent::as_str),
+            file: file.path.display().to_string(),
+            size_bytes: file.size_bytes,
+            started_at: file.started_at,
+            session_id: file.session_id.clone(),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{}#{}", self.file, self.session_id.as_deref().unwrap_or_default())
+    }
+}
+
+/// Which sessions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SessionQuery {
+    /// A file or folder below an allowed folder; without it, the agents' own folders.
+    path: Option<String>,
+}
+
+/// The paths of a request as they really are; without any, the agents' own folders.
+pub(crate) fn inputs(state: &AppState, paths: &[String]) -> Result<Vec<PathBuf>, Problem> {
+    if paths.is_empty() {
+        let found = state.parts.agents.folders();
+        return Ok(found.into_iter().map(|folder| folder.path).collect());
+    }
+    paths
+        .iter()
+        .map(|path| Ok(state.parts.roots.resolve(path)?))
+        .collect()
+}
+
+/// The sessions on this machine.
+#[utoipa::path(get, path = "/api/sessions", tag = "data", params(PageQuery, SessionQuery),
+    responses((status = 200, body = Page<SessionView>), Failures, Missing))]
+pub(crate) async fn list(
+    State(state): State<AppState>,
+    Query(page): Query<PageQuery>,
+    Query(query): Query<SessionQuery>,
+) -> Result<axum::Json<Page<SessionView>>, Problem> {
+    let limit = page.limit()?;
+    let named: Vec<String> = query.path.into_iter().collect();
+    let inputs = inputs(&state, &named)?;
+    if inputs.is_empty() {
+        // No agent has been here yet.
+        return Ok(axum::Json(Page {
+            items: Vec::new(),
+            next: None,
+        }));
+    }
+    // Folders are walked on a thread that may wait.
+    let views = tokio::task::spawn_blocking(move || {
+        let mut files = find_session_files(&inputs)?;
+        files.sort_by(|a, b| (&a.path, &a.session_id).cmp(&(&b.path, &b.session_id)));
+        let name = |file: &SessionFile| {
+            format!(
+                "{}#{}",
+                file.path.display(),
+                file.session_id.as_deref().unwrap_or_default()
+            )
+        };
+        let begin = match page.after {
+            Some(after) => files
+                .iter()
+                .position(|file| name(file) == after)
+                .map_or(files.len(), |at| at + 1),
+            None => 0,
+        };
+        let shown = files.iter().skip(begin).take(limit as usize + 1);
+        Ok::<_, Problem>(shown.map(SessionView::new).collect::<Vec<_>>())
+    })
+    .await
+    .map_err(|_| Problem::new(Code::Internal, "the sessions could not be listed"))??;
+    Ok(axum::Json(Page::cut(views, limit, SessionView::name)))
+}

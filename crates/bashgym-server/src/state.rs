@@ -1,0 +1,109 @@
+//! What every handler gets.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bashgym_core::events::EventReader;
+use bashgym_core::inference::{InferenceDesk, UnknownPrice};
+use bashgym_core::task::TaskService;
+use hf_inference::HfInferenceConfig;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::live::{EventHub, HubPolicy, LiveLimits, LiveState};
+use crate::meter::Meter;
+use crate::parts::{HubConnection, ServerParts};
+use crate::problem::{Code, Problem};
+use crate::replay::Replays;
+use crate::security::Guard;
+
+/// The state of a server. Cloning is cheap.
+#[derive(Clone)]
+pub(crate) struct AppState(Arc<Inner>);
+
+/// What a server knows.
+pub(crate) struct Inner {
+    pub(crate) parts: ServerParts,
+    pub(crate) guard: Guard,
+    pub(crate) tasks: TaskService,
+    pub(crate) meter: Meter,
+    pub(crate) replays: Replays,
+    /// Work that goes on after its request: it is waited for at the end.
+    pub(crate) work: TaskTracker,
+    /// Fires when a job was launched here, so that it is followed at once.
+    pub(crate) launched: Notify,
+    /// Live events.
+    pub(crate) live: LiveState,
+    /// Where calls of models are paid for, and the connection it is for: its breakers and prices outlive a request.
+    desk: Mutex<Option<(HubConnection, InferenceDesk)>>,
+    /// Fires when the server begins to end.
+    pub(crate) ending: CancellationToken,
+}
+
+impl AppState {
+    pub(crate) fn new(parts: ServerParts, guard: Guard) -> Self {
+        let tasks = crate::routes::task_service(&parts);
+        let ending = CancellationToken::new();
+        let reader = EventReader::new(Arc::clone(&parts.events), parts.jobs.clone());
+        let hub = EventHub::new(reader, Arc::clone(&parts.clock), HubPolicy::default());
+        let live = LiveState::new(hub, LiveLimits::default(), ending.clone());
+        Self(Arc::new(Inner {
+            parts,
+            guard,
+            tasks,
+            meter: Meter::default(),
+            replays: Replays::default(),
+            work: TaskTracker::new(),
+            launched: Notify::new(),
+            live,
+            desk: Mutex::default(),
+            ending,
+        }))
+    }
+
+    /// The Hub as it is configured now.
+    ///
+    /// # Errors
+    /// [`Problem`] of code `hub_auth` or `hub_unreachable`; `ending` when no new work begins.
+    pub(crate) async fn hub(&self) -> Result<HubConnection, Problem> {
+        if self.ending.is_cancelled() {
+            return Err(Problem::new(Code::Ending, "the server is ending").retry_after(5));
+        }
+        self.parts.composition.connect().await
+    }
+}
+
+impl AppState {
+    /// The desk of a connection; a new one when the token changed.
+    ///
+    /// # Errors
+    /// [`Problem`] when there is no router beside the Hub.
+    pub(crate) fn desk(&self, hub: &HubConnection) -> Result<InferenceDesk, Problem> {
+        let mut kept = self.desk.lock().unwrap_or_else(PoisonError::into_inner);
+        let token = |hub: &HubConnection| hub.client.token().map(|token| token.expose().to_owned());
+        if let Some((of, desk)) = kept.as_ref()
+            && of.client.endpoint() == hub.client.endpoint()
+            && token(of) == token(hub)
+        {
+            return Ok(desk.clone());
+        }
+        let desk = InferenceDesk::new(
+            &hub.client,
+            HfInferenceConfig::default(),
+            Arc::new(self.parts.ledger.clone()),
+            Arc::clone(&self.parts.calls),
+            UnknownPrice::Refuse,
+        )?;
+        *kept = Some((hub.clone(), desk.clone()));
+        Ok(desk)
+    }
+}
+
+impl Deref for AppState {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}

@@ -1,0 +1,7 @@
+//! The REST half of the server over real sockets.
+#![expect(clippy::unwrap_used, reason = "a test that cannot begin has failed")]
+
+mod limits;
+mod rest;
+mod routes;
+mod support;
