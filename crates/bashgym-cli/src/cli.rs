@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    budget, completions, data, doctor, generate, hub, jobs, model, run, runs, sessions, status, token, train,
-    wallet, worker,
+    budget, completions, config, data, doctor, generate, hub, infer, jobs, model, run, runs, serve, sessions,
+    space, status, store, token, train, wallet, worker,
 };
 use crate::output::Format;
 
@@ -97,11 +97,17 @@ pub(crate) enum Command {
     /// Jobs: run, list, show, follow, wait, cancel, schedule
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Spaces: serve a student, look, update, go back, remove
+    #[command(subcommand)]
+    Space(Box<space::SpaceCommand>),
     /// What may be spent, what is set aside, and what was spent
     #[command(subcommand)]
     Budget(budget::BudgetCommand),
     /// Let a student answer
     Generate(generate::GenerateArgs),
+    /// Models that somebody serves: answers, vectors, labels, prices, usage
+    #[command(subcommand)]
+    Infer(infer::InferCommand),
     /// What can be said of a model's files
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -114,6 +120,15 @@ pub(crate) enum Command {
     /// The stored token: set, remove, show
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Everything that is remembered: back it up, restore it, look at it
+    #[command(subcommand)]
+    Store(store::StoreCommand),
+    /// Serve the API, live events and pages
+    Serve(serve::ServeArgs),
+    /// Serve and open the browser; on this machine's own Hub where there is no token
+    Up(serve::UpArgs),
+    /// Show every setting and where its value came from
+    Config(config::ConfigArgs),
     /// The embedded Hub of this machine
     #[command(subcommand)]
     Hub(hub::HubCommand),

@@ -77,6 +77,17 @@ impl Context {
         })
     }
 
+    /// The same context once more, for what outlives the command that made it.
+    pub(crate) fn again(&self) -> Result<Self, CliError> {
+        Self::new(self.global.clone(), self.output)
+    }
+
+    /// Whether the store is a database that was named.
+    #[expect(clippy::unused_self, reason = "what is configured is asked of the context")]
+    pub(crate) fn has_database_url(&self) -> bool {
+        own_variable("BASHGYM_DATABASE_URL").is_some()
+    }
+
     /// The home folder, made if it is not there; only this user may look inside.
     pub(crate) fn home(&self) -> Result<&Path, CliError> {
         if !self.home.is_dir() {
@@ -194,7 +205,7 @@ impl Context {
     clippy::disallowed_methods,
     reason = "the one place of this program that reads its own variables"
 )]
-fn own_variable(name: &str) -> Option<String> {
+pub(crate) fn own_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 

@@ -91,6 +91,18 @@ impl EmbeddedHub {
         self.home.join("hub.json")
     }
 
+    /// The record of the running Hub as it is now, empty if there is none; it changes when another Hub is started.
+    pub(crate) fn record(&self) -> String {
+        std::fs::read_to_string(self.record_file()).unwrap_or_default()
+    }
+
+    /// Whether the Hub of a record is still a process.
+    #[expect(clippy::unused_self, reason = "what is known of a Hub is asked of its home")]
+    pub(crate) fn is_alive(&self, record: &str) -> bool {
+        serde_json::from_str::<Running>(record)
+            .is_ok_and(|running| kill(Pid::from_raw(running.pid), None).is_ok() && !is_zombie(running.pid))
+    }
+
     /// The running Hub, if one is there and answers its own token.
     pub(crate) async fn find(&self) -> Result<Option<Running>, CliError> {
         let path = self.record_file();

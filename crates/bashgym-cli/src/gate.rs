@@ -69,6 +69,7 @@ impl HomeGate {
             .ok()
             .and_then(|settings| settings.token.as_ref().map(|token| token.expose().to_owned()))
             .into_iter()
+            .chain(crate::job_token::known(context))
             .collect();
         Ok(Self {
             key: GateKey::derive(&secret, "placeholders"),
@@ -76,6 +77,29 @@ impl HomeGate {
             policy_file,
             known,
         })
+    }
+
+    /// Also looks for these, such as the secrets of a job.
+    pub(crate) fn with_known(mut self, secrets: impl IntoIterator<Item = String>) -> Self {
+        self.known.extend(secrets);
+        self
+    }
+
+    /// Remembers secrets for good, so that builds, scans and pushes of this home find them whatever they look like. Only
+    /// keyed hashes are kept.
+    pub(crate) fn remember<'s>(
+        &mut self,
+        kind: &str,
+        secrets: impl IntoIterator<Item = &'s str>,
+    ) -> Result<(), CliError> {
+        let mut new = false;
+        for secret in secrets {
+            new |= self.policy.deny(kind, secret);
+        }
+        if new {
+            self.policy.write(&self.policy_file)?;
+        }
+        Ok(())
     }
 
     fn known(&self) -> impl Iterator<Item = &str> {

@@ -12,11 +12,15 @@ mod embedded_hub;
 mod error;
 mod files;
 mod gate;
+mod inference;
+mod job_token;
 mod output;
 mod progress;
+mod storage;
 mod student;
 mod transfer;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -29,7 +33,8 @@ use crate::output::Output;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = Output::new(cli.global.format());
-    start_log(cli.global.verbose);
+    let serves = matches!(cli.command, Command::Serve(_) | Command::Up(_));
+    start_log(cli.global.verbose, serves);
     match run(cli, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -57,9 +62,11 @@ fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     result
 }
 
-/// Log lines go to standard error, and only when asked for.
-fn start_log(verbose: u8) {
+/// Log lines go to standard error, and only when asked for. A server tells what it answered, and what spent, deleted or
+/// uploaded: as JSON where no person watches.
+fn start_log(verbose: u8, serves: bool) {
     let level = match verbose {
+        0 if serves => "warn,bashgym_server=info,audit=info",
         0 => return,
         1 => "info",
         2 => "debug",
@@ -67,8 +74,12 @@ fn start_log(verbose: u8) {
     };
     let filter =
         tracing_subscriber::EnvFilter::new(format!("{level},hyper=info,h2=info,rustls=info,sqlx=info"));
-    tracing_subscriber::fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+        .with_writer(std::io::stderr);
+    if serves && !std::io::stderr().is_terminal() {
+        log.json().init();
+    } else {
+        log.init();
+    }
 }

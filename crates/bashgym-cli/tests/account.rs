@@ -395,3 +395,78 @@ fn assert_no_file_holds_it(folder: &Path) {
         }
     }
 }
+
+/// A job's token is stored for one Hub, checked first, and is what jobs and plans look at.
+#[test]
+fn jobs_get_a_token_of_their_own() {
+    let environment = Environment::new();
+    let hub = AccountHub::start(&environment);
+    let stored = |token: &str| {
+        std::fs::write(environment.path("narrow.txt"), token).unwrap();
+        let file = environment.path("narrow.txt");
+        let args = [
+            "--format",
+            "json",
+            "--token-file",
+            file.to_str().unwrap(),
+            "token",
+            "set",
+            "--for-jobs",
+        ];
+        hub.run(&environment, None, &args)
+    };
+    // One that cannot write the model is of no use to a training job.
+    let reader = stored(READER);
+    assert_eq!(reader.status.code(), Some(4), "{}", stderr(&reader));
+    assert_eq!(stored("hf_unknownunknownunknown").status.code(), Some(4));
+    let fine = stored(FINE);
+    assert_success(&fine);
+    assert_eq!(json_lines(&fine)[0]["beyond_repositories"], serde_json::json!([]));
+    let file = environment.home().join("job_token.json");
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+
+    let run = |expected: &str| {
+        // Word for word it would be a token in the open, so the job compares its length and its end.
+        let (length, end) = (expected.len().to_string(), &expected[expected.len() - 4..]);
+        let check =
+            format!("test ${{#HF_TOKEN}} = {length} && case $HF_TOKEN in *{end}) ;; *) exit 1;; esac");
+        let args = ["jobs", "run", "--secret", "HF_TOKEN", "--", "sh", "-c", &check];
+        hub.run(&environment, Some(PRO), &args)
+    };
+    assert_success(&run(FINE));
+    let doctor = hub.run(
+        &environment,
+        Some(PRO),
+        &["--format", "json", "doctor", "--for", "jobs"],
+    );
+    let checks = &json_lines(&doctor)[0]["checks"];
+    let check = |checks: &Value| {
+        let found = checks
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|check| check["name"] == "job_token");
+        found.unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(check(checks), "ok");
+    let removed = hub.run(
+        &environment,
+        None,
+        &["--format", "json", "token", "rm", "--for-jobs"],
+    );
+    assert_eq!(json_lines(&removed)[0]["removed"], true);
+    assert_success(&run(PRO));
+    let doctor = hub.run(
+        &environment,
+        Some(PRO),
+        &["--format", "json", "doctor", "--for", "jobs"],
+    );
+    assert_eq!(
+        check(&json_lines(&doctor)[0]["checks"]),
+        "note",
+        "a broad token is worth a word"
+    );
+}

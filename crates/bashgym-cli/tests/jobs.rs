@@ -98,6 +98,36 @@ fn a_failed_job_is_exit_code_9_and_a_running_one_is_cancelled() {
 }
 
 #[test]
+fn a_failed_job_is_explained_wherever_its_end_is_seen() {
+    let environment = Environment::new();
+    let hub = Hub::start(&environment, &environment.path("hub"));
+    let said = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB";
+    let script = format!("echo '{said}'; exit 1");
+    let run = ["run", "--flavor", "t4-small", "--", "sh", "-c", &script];
+    let failed = jobs(&environment, &hub, &run);
+    assert_eq!(failed.status.code(), Some(9), "{}", stderr(&failed));
+    let id = text(&json_lines(&failed)[0]["job_id"]).to_owned();
+    let told = |output: &std::process::Output| {
+        let all = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(output));
+        assert!(all.contains("too little memory") && all.contains(said), "{all}");
+        // A flavor with more memory, and what it costs beyond this one.
+        assert!(
+            all.contains("--flavor ") && all.contains("an hour than t4-small"),
+            "{all}"
+        );
+    };
+    told(&failed);
+    let shown = jobs(&environment, &hub, &["show", &id]);
+    let explanation = &json_lines(&shown)[0]["explanation"];
+    assert_eq!(explanation["cause"], "out_of_gpu_memory", "{explanation}");
+    told(&jobs(&environment, &hub, &["wait", &id]));
+    let logs = hub.bashgym(&environment, ["jobs", "logs", &id]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&logs.stdout), format!("{said}\n"));
+    told(&logs);
+    assert!(hub.terminate());
+}
+
+#[test]
 fn secrets_need_not_be_on_the_command_line() {
     let environment = Environment::new();
     let hub = Hub::start(&environment, &environment.path("hub"));
@@ -272,9 +302,15 @@ fn a_copy_and_a_scheduled_run_need_room_under_the_cap_too() {
         let started = jobs(&environment, &hub, again);
         assert_success(&started);
         let job = text(&json_lines(&started)[0]["job_id"]).to_owned();
-        assert_eq!(entries(&environment)[0]["state"], "reserved");
+        let newest = || {
+            let all = entries(&environment);
+            all.into_iter()
+                .find(|entry| text(&entry["key"]).starts_with("again-"))
+                .expect("it is in the books")
+        };
+        assert_eq!(newest()["state"], "reserved");
         assert_success(&jobs(&environment, &hub, &["wait", &job]));
-        let newest = &entries(&environment)[0];
+        let newest = newest();
         assert_eq!(
             (text(&newest["state"]), text(&newest["cost_source"])),
             ("settled", "duration_price")
@@ -282,6 +318,7 @@ fn a_copy_and_a_scheduled_run_need_room_under_the_cap_too() {
     }
     let missing = jobs(&environment, &hub, &["duplicate", "66aa00bb11cc22dd33ee5501"]);
     assert_eq!(missing.status.code(), Some(6), "{}", stderr(&missing));
+    assert_success(&jobs(&environment, &hub, &["schedule", "rm", &scheduled]));
     assert_eq!(spent(&environment).0, "0.0", "nothing is left reserved");
     assert!(hub.terminate());
 }

@@ -137,6 +137,7 @@ impl World {
             .unwrap();
         let work = tempfile::tempdir().unwrap();
         let request = PlanRequest {
+            job_token: None,
             namespace: self.hub.name.parse().unwrap(),
             target: self.target(),
             dataset_repo: format!("{}/sessions", self.hub.name),
@@ -297,6 +298,28 @@ fn case_16_a_plan_only_reads_and_refuses_a_time_out_that_is_too_short() {
     ] {
         assert!(shown.get(key).is_some(), "{key} in {shown}");
     }
+    let codes = |list: &Value| -> Vec<String> {
+        let all = list.as_array().into_iter().flatten();
+        all.filter_map(|one| one["code"].as_str().map(str::to_owned))
+            .collect()
+    };
+    assert!(
+        codes(&shown["warnings"]).contains(&"job_carries_broad_token".to_owned()),
+        "the job would get a token that may do everything: {}",
+        shown["warnings"]
+    );
+    let unknown = world
+        .hub
+        .bashgym(
+            &world.environment,
+            ["--format", "json", "train", "plan", "sessions", "--model", &base],
+        )
+        .args(["--output", "student", "--flavor", "auto", "--timeout", "2h"])
+        .env("BASHGYM_JOB_TOKEN", "hf_nobodyknowsthistokenhere")
+        .output()
+        .unwrap();
+    assert_eq!(unknown.status.code(), Some(3), "{}", stderr(&unknown));
+    assert_eq!(codes(&json_lines(&unknown)[0]["problems"]), ["job_token_refused"]);
     let refused = world
         .hub
         .bashgym(
@@ -457,4 +480,29 @@ fn every_recipe_can_be_printed() {
         assert_success(&output);
         assert_eq!(String::from_utf8_lossy(&output.stdout), recipe.script());
     }
+}
+
+/// The model's own commands run on nobody's machine unasked.
+#[test]
+fn grpo_here_asks_before_it_runs_what_the_model_writes() {
+    let environment = Environment::new();
+    let args = [
+        "train",
+        "local",
+        "dataset",
+        "--out",
+        "student",
+        "--model",
+        "somebody/base",
+        "--recipe",
+        "grpo",
+    ];
+    let refused = environment.run(args);
+    assert_eq!(refused.status.code(), Some(2), "{}", common::stderr(&refused));
+    let said = common::stderr(&refused);
+    assert!(
+        said.contains("nobody is there") && said.contains("--yes"),
+        "{said}"
+    );
+    assert!(!environment.path("student").exists());
 }

@@ -2,15 +2,19 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
-use hf_core::{Access, Account, Feature, MissingScope, Source, missing_scopes, smallest_scopes, token_page};
+use hf_core::{
+    Access, Account, Feature, HfClient, MissingScope, Source, missing_scopes, smallest_scopes, token_page,
+};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::account::Look;
 use crate::context::Context;
 use crate::error::{CliError, Kind, hf_kind};
+use crate::job_token;
 use crate::output::{plain, table};
 
 /// A token that ends sooner than this is worth a word.
@@ -117,6 +121,7 @@ pub(crate) async fn run(args: DoctorArgs, context: &Context) -> Result<(), CliEr
                 page = Some(token_page(look.settings.endpoint.as_str(), needed));
             }
             check_org(&mut report, &look);
+            check_job_token(&mut report, &look, context).await?;
         }
         Err(error) if error.kind == Kind::Usage => {
             let next = error.hints().join("; ");
@@ -269,6 +274,52 @@ fn check_token(report: &mut Report, look: &Look) {
             "solve the check of the Hub first",
         ),
     }
+}
+
+/// Which token jobs would carry: every package a job installs can read it.
+async fn check_job_token(report: &mut Report, look: &Look, context: &Context) -> Result<(), CliError> {
+    const NAME: &str = "job_token";
+    let page = || token_page(look.settings.endpoint.as_str(), ["repo.write"]);
+    let Some(me) = look.facts.me() else {
+        return Ok(());
+    };
+    let own = job_token::find(context, &look.settings.endpoint)?;
+    let (account, what) = match own {
+        None => (
+            Ok(Arc::new(me.clone())),
+            "jobs get the token you work with".to_owned(),
+        ),
+        Some(own) => {
+            let client = HfClient::from_settings(&look.settings)?.with_token(own.token)?;
+            (
+                client.whoami().await,
+                format!("jobs get a token of their own ({})", own.origin),
+            )
+        }
+    };
+    match account.map(|account| account.beyond_repositories()) {
+        Err(error) => report.action(
+            NAME,
+            hf_kind(error.kind()),
+            format!("{what}, and the Hub does not take it: {error}"),
+            "store another: `bashgym token set --for-jobs`",
+        ),
+        Ok(None) => report.ok(NAME, format!("{what}; the Hub does not tell what it may do")),
+        Ok(Some(more)) if more.is_empty() => {
+            report.ok(NAME, format!("{what}; it opens repositories alone"));
+        }
+        Ok(Some(_)) => report.note(
+            NAME,
+            format!(
+                "{what}, and it may do more than write repositories; every package a job installs can read it"
+            ),
+            format!(
+                "make one that may do no more ({}) and store it: `bashgym token set --for-jobs`",
+                page()
+            ),
+        ),
+    }
+    Ok(())
 }
 
 fn check_scopes(report: &mut Report, look: &Look, missing: &[MissingScope]) {

@@ -1,6 +1,7 @@
 //! `bashgym hub`: the embedded Hub.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use hf_local::{AccountConfig, ExecutorConfig, LocalHub, LocalHubConfig, LocalHubError};
@@ -10,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::context::Context;
 use crate::embedded_hub::{Ready, ReadyAccount};
 use crate::error::{CliError, Kind};
+use crate::inference::LocalEngine;
 
 /// The embedded Hub of this machine.
 #[derive(Debug, Subcommand)]
@@ -111,7 +113,8 @@ async fn status(context: &Context) -> Result<(), CliError> {
 async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliError> {
     let mut config = LocalHubConfig::new(&args.data)
         .port(args.port)
-        .executor(executor(&args.data)?);
+        .executor(executor(&args.data)?)
+        .engine(Arc::new(LocalEngine));
     if let Some(path) = &args.accounts {
         config = config.accounts(AccountConfig::read_file(path).map_err(hub_error)?);
     }

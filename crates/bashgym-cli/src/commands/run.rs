@@ -17,6 +17,7 @@ use crate::commands::train::TrainingOptions;
 use crate::context::{Connection, Context};
 use crate::error::{CliError, Kind};
 use crate::gate::HomeGate;
+use crate::job_token;
 use crate::progress::RunScreen;
 use crate::student::EngineSampler;
 
@@ -184,7 +185,10 @@ pub(crate) fn service(
     let home_gate = HomeGate::open(context)?;
     Ok(RunService::new(RunContext {
         client: connection.client.clone(),
-        token: connection.token()?,
+        token: match job_token::of_connection(context, connection)? {
+            Some(own) => own.token,
+            None => connection.token()?,
+        },
         store: store.clone(),
         jobs: store.clone(),
         budget: Some(Arc::new(Ledger::new(store.clone(), context.clock.clone()))),

@@ -78,6 +78,9 @@ pub(crate) struct RedactArgs {
     /// The folder in which stages leave their output
     #[arg(long, value_name = "DIR")]
     work: PathBuf,
+    /// The repository the dataset is meant for: placeholders are then like those of no other dataset
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    repo: Option<hf_core::RepoId>,
 }
 
 /// Makes rows, or decides which ones go.
@@ -122,7 +125,10 @@ pub(crate) fn import(args: &ImportArgs, context: &Context) -> Result<(), CliErro
 
 pub(crate) fn redact(args: &RedactArgs, context: &Context) -> Result<(), CliError> {
     tokio::task::block_in_place(|| {
-        let gate = HomeGate::open(context)?.gate()?;
+        let mut gate = HomeGate::open(context)?.gate()?;
+        if let Some(repo) = &args.repo {
+            gate = gate.for_dataset(repo.as_str());
+        }
         tell(&WorkDir::new(&args.work).redact(gate.into())?, context)
     })
 }

@@ -157,6 +157,16 @@ impl Hub {
             .unwrap()
     }
 
+    /// Sets a control of the local Hub: `POST /_local/{name}`.
+    pub(crate) fn control(&self, name: &str, body: &Value) {
+        let client = self.client();
+        let spec = hf_core::RequestSpec::post(format!("/_local/{name}"))
+            .json(body)
+            .unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(client.request_bytes(spec)).unwrap();
+    }
+
     /// As a power cut would.
     pub(crate) fn kill_9(mut self) {
         self.process.kill().unwrap();
@@ -179,6 +189,19 @@ impl Drop for Hub {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// What all files below a folder hold.
+pub(crate) fn bytes_of(folder: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            all.extend(bytes_of(&entry.path()));
+        } else {
+            all.extend(std::fs::read(entry.path()).unwrap_or_default());
+        }
+    }
+    all
 }
 
 /// Bytes of all files below a folder.

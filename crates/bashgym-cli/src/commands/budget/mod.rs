@@ -93,7 +93,10 @@ pub(crate) async fn run(command: BudgetCommand, context: &Context) -> Result<(),
     match command {
         BudgetCommand::Set(args) => set(&args, &ledger, context).await,
         BudgetCommand::Unset(args) => unset(&args, &ledger, context).await,
-        BudgetCommand::Show(args) => show::show(&args, &ledger, context).await,
+        BudgetCommand::Show(args) => {
+            crate::commands::jobs::book_schedules(context).await;
+            show::show(&args, &ledger, context).await
+        }
         BudgetCommand::Ls(args) => ls::list(&args, &ledger, context).await,
         BudgetCommand::Usage(args) => usage::usage(&args, &ledger, context).await,
     }

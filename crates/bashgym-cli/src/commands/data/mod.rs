@@ -1,7 +1,7 @@
 //! `bashgym data`: build, scan, review, push, pull, list, remove.
 
 mod review;
-mod scan;
+pub(crate) mod scan;
 mod show;
 
 use std::path::PathBuf;
@@ -62,6 +62,9 @@ pub(crate) struct BuildArgs {
     /// The folder to write: train.jsonl, val.jsonl, metadata.json, README.md
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// The repository it is meant for: its card says how to load it, and placeholders are like those of no other dataset
+    #[arg(long, value_name = "NAMESPACE/NAME")]
+    repo: Option<hf_core::RepoId>,
     /// Decides which sessions are held out
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
@@ -84,9 +87,54 @@ pub(crate) struct PushArgs {
     /// The repository, with or without its namespace
     #[arg(value_name = "REPO")]
     repo: String,
+    #[command(flatten)]
+    card: CardArgs,
+}
+
+/// How a dataset presents itself, and who may read it.
+#[derive(Debug, Args)]
+pub(crate) struct CardArgs {
     /// Let everybody read it; otherwise only you can
     #[arg(long)]
-    public: bool,
+    pub(crate) public: bool,
+    /// The licence, by the Hub's name for it: mit, apache-2.0, cc-by-4.0, other, ..
+    #[arg(long, value_name = "LICENSE", value_parser = license)]
+    license: Option<String>,
+    /// Its title
+    #[arg(long, value_name = "TITLE")]
+    title: Option<String>,
+    /// A language of its texts, by code
+    #[arg(long, value_name = "CODE")]
+    language: Vec<String>,
+    /// A tag to find it by
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<String>,
+    /// Agree to pay for private storage beyond what the plan includes
+    #[arg(long)]
+    pub(crate) extra_storage: bool,
+}
+
+impl CardArgs {
+    pub(crate) fn config(&self, repo: &hf_core::RepoId) -> DatasetConfig {
+        DatasetConfig {
+            private: !self.public,
+            license: self.license.clone(),
+            pretty_name: self.title.clone(),
+            languages: self.language.clone(),
+            tags: self.tag.clone(),
+            ..DatasetConfig::new(repo.to_string())
+        }
+    }
+}
+
+/// Reads a licence's name: what the Hub knows is lower case, with digits, points and hyphens.
+fn license(text: &str) -> Result<String, String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '+');
+    if !text.is_empty() && text.chars().all(fits) {
+        Ok(text.to_owned())
+    } else {
+        Err("a licence is named as on the Hub, such as mit, apache-2.0 or cc-by-4.0".to_owned())
+    }
 }
 
 /// Pulls a dataset repository.
@@ -155,7 +203,7 @@ async fn build(args: BuildArgs, context: &Context) -> Result<(), CliError> {
         out_dir: out.clone(),
         seed: args.seed,
         val_fraction: args.val_fraction,
-        repo_id: None,
+        repo_id: args.repo.as_ref().map(ToString::to_string),
         config: args.flags.config(args.work.clone(), context)?,
     };
     let gate = HomeGate::open(context)?.gate()?;
@@ -192,8 +240,20 @@ async fn push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
     let repo = connection.repo_id(&args.repo)?;
     let gate = PublishGate::new(HomeGate::open(context)?.inspector());
     let screen = TransferScreen::new(context.output);
-    let mut config = DatasetConfig::new(repo.to_string());
-    config.private = !args.public;
+    let mut config = args.card.config(&repo);
+    let owner = repo
+        .namespace()
+        .unwrap_or(connection.namespace.as_str())
+        .to_owned();
+    let storage = crate::storage::check(
+        &connection,
+        &owner,
+        config.private,
+        folder_bytes(&args.dir),
+        args.card.extra_storage,
+        context,
+    )
+    .await?;
     config.progress = screen.progress();
     let uploaded = manager(&connection, repo.namespace())?
         .with_gate(gate.upload_gate())
@@ -207,7 +267,7 @@ async fn push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
     if context.output.is_json() {
         return context.output.json(&json!({
             "repo_id": uploaded.repo_id.to_string(), "revision": uploaded.revision, "url": uploaded.url,
-            "private": config.private,
+            "private": config.private, "storage": storage,
         }));
     }
     context.output.line(&uploaded.repo_id)?;
@@ -215,6 +275,21 @@ async fn push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
         .output
         .note(format!("at {}; {}", short(&uploaded.revision), uploaded.url));
     Ok(())
+}
+
+/// The bytes of a folder's files; what cannot be seen counts nothing, and is for the upload to report.
+fn folder_bytes(dir: &std::path::Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(dir) else {
+        return 0;
+    };
+    entries
+        .flatten()
+        .map(|entry| match entry.metadata() {
+            Ok(meta) if meta.is_dir() => folder_bytes(&entry.path()),
+            Ok(meta) => meta.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 async fn pull(args: &PullArgs, context: &Context) -> Result<(), CliError> {
@@ -281,7 +356,7 @@ async fn remove(args: &RmArgs, context: &Context) -> Result<(), CliError> {
 }
 
 /// Deletion asks for the name; where nobody can answer, it asks for `--yes`.
-fn confirm(name: &str, endpoint: &str, context: &Context) -> Result<(), CliError> {
+pub(crate) fn confirm(name: &str, endpoint: &str, context: &Context) -> Result<(), CliError> {
     use std::io::IsTerminal;
     if !std::io::stdin().is_terminal() || !context.output.is_human() {
         return Err(CliError::new(

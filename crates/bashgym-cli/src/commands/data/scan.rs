@@ -31,7 +31,7 @@ pub(crate) struct ScanArgs {
 
 /// The sums of a scan.
 #[derive(Debug, Default)]
-pub(super) struct Sums {
+pub(crate) struct Sums {
     pub(super) files: u64,
     pub(super) bytes: u64,
     pub(super) findings: u64,
@@ -123,7 +123,7 @@ fn list_kinds(context: &Context) -> Result<(), CliError> {
 }
 
 /// Scans the files below some paths, one after the other.
-pub(super) fn each_file(
+pub(crate) fn each_file(
     paths: &[PathBuf],
     scanner: &mut Scanner,
     mut take: impl FnMut(&Path, &Hit) -> Result<(), CliError>,

@@ -1,21 +1,22 @@
 //! What became of jobs that were started here: settled when they are seen to be over, followed again after a crash.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bashgym_core::launch::{JobState, LaunchEvent, LaunchRecord, LaunchSink};
+use bashgym_core::launch::{JobState, LaunchEvent, LaunchRecord, LaunchSink, ScheduleBooks, ScheduleError};
+use bashgym_core::ledger::Ledger;
 use bashgym_core::store::LaunchStore;
 use hf_jobs::{JobInfo, SubmissionState};
 use serde_json::{Value, json};
 
-use super::submit::{Jobs, launch_error};
+use super::submit::{Jobs, launch_error, ledger_error};
+use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::Output;
 
 /// How long settling may hold up a command that is about something else.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(10);
-/// How many jobs it settles at most.
-const SETTLED_AT_ONCE: usize = 20;
 
 /// Settles what jobs that were started here and seen to be over cost. What does not work now is left to the next look.
 pub(crate) async fn settle_seen(seen: &[JobInfo], jobs: &Jobs<'_>) {
@@ -26,23 +27,63 @@ pub(crate) async fn settle_seen(seen: &[JobInfo], jobs: &Jobs<'_>) {
     let _ = tokio::time::timeout(SETTLE_PATIENCE, settle(seen, jobs)).await;
 }
 
-async fn settle(seen: &[JobInfo], jobs: &Jobs<'_>) -> Result<(), CliError> {
-    let books = jobs.books().await?;
-    let unfinished = books.store.list_unfinished_launches().await?;
-    let over = unfinished.iter().filter_map(|record| {
-        let job = seen.iter().find(|job| record.job_id() == Some(&job.id))?;
-        (record.hub == jobs.hub && job.stage().is_terminal()).then_some((record, job))
-    });
-    for (record, job) in over.take(SETTLED_AT_ONCE) {
-        // One that does not work takes no other along.
-        let _ = books.launches.settle(&record.intent, job).await;
+/// Whether schedules were made here and not removed.
+pub(crate) async fn has_schedules(context: &Context) -> Result<bool, CliError> {
+    let store = Arc::new(context.store().await?);
+    let books = ScheduleBooks {
+        ledger: Ledger::new(store.clone(), context.clock.clone()),
+        store,
+        hub: String::new(),
+        clock: context.clock.clone(),
+    };
+    let open = books.open_schedules().await.map_err(schedule_error)?;
+    Ok(!open.is_empty())
+}
+
+/// Books the runs that our schedules started by the clock, and settles those that are over.
+pub(crate) async fn book_scheduled(jobs: &Jobs<'_>) -> Result<(), CliError> {
+    let books = jobs.schedule_books().await?;
+    if books.open_schedules().await.map_err(schedule_error)?.is_empty() {
+        return Ok(());
+    }
+    let runs = books.book_runs(&jobs.runner).await.map_err(schedule_error)?;
+    let launches = jobs.books().await?.launches;
+    for run in runs.iter().filter(|run| run.job.stage().is_terminal()) {
+        // One that does not work takes no other along, and is left to the next look.
+        let _ = launches.settle(&run.intent, &run.job).await;
     }
     Ok(())
+}
+
+/// As [`book_scheduled`], for commands that are about something else: what does not work is told and left to the next look.
+pub(crate) async fn book_scheduled_aside(jobs: &Jobs<'_>) {
+    let why = match tokio::time::timeout(SETTLE_PATIENCE, book_scheduled(jobs)).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_elapsed) => "the Hub took too long".to_owned(),
+    };
+    jobs.context.output.aside(format!(
+        "Runs that schedules started may be missing from the books: {why}"
+    ));
+}
+
+fn schedule_error(error: ScheduleError) -> CliError {
+    match error {
+        ScheduleError::Hub(source) => CliError::from(source),
+        ScheduleError::Ledger(source) => ledger_error(source),
+        ScheduleError::Store(source) => CliError::from(source),
+        other => CliError::new(Kind::Internal, other.to_string()),
+    }
+}
+
+async fn settle(seen: &[JobInfo], jobs: &Jobs<'_>) -> Result<(), CliError> {
+    Ok(jobs.books().await?.starter.settle_seen(seen).await?)
 }
 
 /// `bashgym jobs resume`: everything unfinished is looked up, followed to its end and settled.
 pub(crate) async fn resume(jobs: &Jobs<'_>) -> Result<(), CliError> {
     let output = jobs.context.output;
+    book_scheduled(jobs).await?;
     let books = jobs.books().await?;
     let sinks = |record: &LaunchRecord| -> Box<dyn LaunchSink> {
         let intent = record.intent.clone();

@@ -1,10 +1,13 @@
 //! `bashgym jobs`: everything there is to do with jobs.
 
 mod books;
-mod options;
+mod failure;
+pub(crate) mod options;
 mod run;
 mod schedule;
+mod ship;
 mod show;
+mod ssh;
 mod submit;
 
 use clap::{Args, Subcommand};
@@ -46,6 +49,8 @@ pub(crate) enum JobsCommand {
     Duplicate(run::AgainArgs),
     /// Follow and settle every unfinished job that was started here, also after a crash
     Resume,
+    /// Enter a job that was started with --ssh
+    Ssh(ssh::SshArgs),
     /// Change which ports a job offers
     Expose(ExposeArgs),
     /// Jobs that start by the clock
@@ -155,6 +160,7 @@ pub(crate) async fn run(command: JobsCommand, context: &Context) -> Result<(), C
         }
         JobsCommand::Duplicate(args) => run::duplicate(&args, &jobs).await,
         JobsCommand::Resume => books::resume(&jobs).await,
+        JobsCommand::Ssh(args) => ssh::run(&args, runner, context).await,
         JobsCommand::Expose(args) => {
             let expose = Expose {
                 ports: args.ports,
@@ -169,18 +175,32 @@ pub(crate) async fn run(command: JobsCommand, context: &Context) -> Result<(), C
     }
 }
 
-/// A job that ended without success.
-pub(crate) fn failed(job: &JobInfo) -> CliError {
-    let why = match (&job.status.message, &job.status.cancel_reason) {
-        (Some(message), Some(reason)) => format!(": {message} ({reason})"),
-        (Some(text), None) | (None, Some(text)) => format!(": {text}"),
-        (None, None) => String::new(),
+/// Books what schedules started by the clock, where the Hub they run on is up. For commands that are about money, not about jobs.
+pub(crate) async fn book_schedules(context: &Context) {
+    if let Err(error) = try_book_schedules(context).await {
+        context.output.aside(format!(
+            "Runs that schedules started may be missing from the books: {error}"
+        ));
+    }
+}
+
+async fn try_book_schedules(context: &Context) -> Result<(), CliError> {
+    if !books::has_schedules(context).await? {
+        return Ok(());
+    }
+    let is_embedded = context.is_embedded(&context.settings()?);
+    if is_embedded && context.embedded_hub().find().await?.is_none() {
+        // It runs nothing while it is not there.
+        return Ok(());
+    }
+    let connection = context.connect().await?;
+    let jobs = submit::Jobs {
+        runner: HfJobRunner::new(&connection.client, connection.namespace.clone()),
+        context,
+        hub: connection.target().hub,
     };
-    CliError::new(
-        Kind::JobFailed,
-        format!("job {} ended as {}{why}", job.id, job.status.stage),
-    )
-    .hint(format!("bashgym jobs logs {}", job.id))
+    books::book_scheduled_aside(&jobs).await;
+    Ok(())
 }
 
 /// Says that a job was changed.
@@ -226,7 +246,7 @@ async fn logs(args: &LogsArgs, runner: &HfJobRunner, context: &Context) -> Resul
                 return Err(CliError::new(Kind::Interrupted, format!("stopped following; job {} goes on", args.job)));
             }
         };
-        let Some(line) = line else { return Ok(()) };
+        let Some(line) = line else { break };
         let line = line?;
         if context.output.is_json() {
             context.output.json(&line)?;
@@ -234,6 +254,13 @@ async fn logs(args: &LogsArgs, runner: &HfJobRunner, context: &Context) -> Resul
             context.output.line(plain(&line.text))?;
         }
     }
+    // The log is told in full; that the job cannot be seen now takes nothing from it.
+    if let Ok(job) = runner.get_job(&id).await
+        && let Some(explained) = failure::explanation(&job, runner).await
+    {
+        failure::tell(&explained, context.output);
+    }
+    Ok(())
 }
 
 async fn metrics(args: &MetricsArgs, runner: &HfJobRunner, context: &Context) -> Result<(), CliError> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,6 +19,9 @@ const SPACES: [&str; 4] = [
     "hf.co/spaces/",
 ];
 
+/// The secret that jobs have a token of their own for.
+const TOKEN: &str = "HF_TOKEN";
+
 /// What a job runs on and with.
 #[derive(Debug, Args)]
 pub(crate) struct SpecArgs {
@@ -33,7 +37,8 @@ pub(crate) struct SpecArgs {
     /// A variable of the job; without a value, that of this environment. Others can read it
     #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
     environment: Vec<String>,
-    /// A secret of the job; without a value, that of this environment; NAME=- reads it from standard input
+    /// A secret of the job; without a value, that of this environment, or for `HF_TOKEN` the token of `bashgym token set
+    /// --for-jobs` where there is one; NAME=- reads it from standard input
     #[arg(short, long = "secret", value_name = "NAME[=VALUE]")]
     secrets: Vec<String>,
     /// A label to find it by
@@ -42,7 +47,8 @@ pub(crate) struct SpecArgs {
     /// Its name, which is the label `name`
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// What is mounted: `hf://[datasets/|spaces/|buckets/]NAMESPACE/NAME[@REVISION][/PATH]:/MOUNT[:ro|:rw]`
+    /// What is mounted: `hf://[datasets/|spaces/|buckets/]NAMESPACE/NAME[@REVISION][/PATH]:/MOUNT[:ro|:rw]`, or a folder
+    /// here, `DIR:/MOUNT[:ro|:rw]`, of which the job gets a copy
     #[arg(long = "volume", value_name = "VOLUME")]
     volumes: Vec<String>,
     /// A port it offers to who may see it
@@ -69,8 +75,13 @@ pub(crate) struct SpecArgs {
 }
 
 impl SpecArgs {
-    /// The job, with `command` in `image`.
-    pub(crate) fn spec(&self, image: &str, command: Vec<String>) -> Result<JobSpec, CliError> {
+    /// The job, with `command` in `image`. `job_token` is what `--secret HF_TOKEN` means where jobs have a token of their own.
+    pub(crate) fn spec(
+        &self,
+        image: &str,
+        command: Vec<String>,
+        job_token: Option<&SecretValue>,
+    ) -> Result<JobSpec, CliError> {
         let mut spec = JobSpec::docker(image, command);
         if let Some(space) = SPACES.iter().find_map(|prefix| image.strip_prefix(prefix)) {
             spec.image = JobImage::Space(RepoId::parse(space)?);
@@ -79,12 +90,12 @@ impl SpecArgs {
         spec.timeout = Some(self.timeout()?);
         spec.attempts = self.attempts;
         spec.environment = variables(&self.environment, "--env")?;
-        spec.secrets = secrets(&self.secrets)?;
+        spec.secrets = secrets(&self.secrets, job_token)?;
         spec.labels = labels(&self.labels)?;
         if let Some(name) = &self.name {
             spec.labels.insert("name".to_owned(), name.clone());
         }
-        for volume in &self.volumes {
+        for volume in self.volumes.iter().filter(|volume| is_remote(volume)) {
             spec.volumes.push(Volume::parse(volume)?);
         }
         if !self.expose.is_empty() || !self.expose_public.is_empty() {
@@ -108,9 +119,55 @@ impl SpecArgs {
         Ok(spec)
     }
 
+    /// The folders of this machine that are to be mounted.
+    pub(crate) fn local_folders(&self) -> Result<Vec<LocalFolder>, CliError> {
+        self.volumes
+            .iter()
+            .filter(|volume| !is_remote(volume))
+            .map(|volume| LocalFolder::parse(volume))
+            .collect()
+    }
+
     fn timeout(&self) -> Result<Duration, CliError> {
         Ok(parse_timeout(&self.timeout)?)
     }
+}
+
+/// A folder of this machine of which a job gets a copy.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LocalFolder {
+    pub(crate) folder: PathBuf,
+    pub(crate) mount_path: String,
+    pub(crate) read_only: bool,
+}
+
+impl LocalFolder {
+    /// Reads `DIR:/MOUNT[:ro|:rw]`.
+    ///
+    /// # Source
+    /// `huggingface_hub` `cli/jobs.py`, `_parse_and_sync_job_volumes`: read-only unless it says `rw`.
+    fn parse(text: &str) -> Result<Self, CliError> {
+        let (body, read_only) = match (text.strip_suffix(":rw"), text.strip_suffix(":ro")) {
+            (Some(body), _) => (body, false),
+            (_, Some(body)) => (body, true),
+            _ => (text, true),
+        };
+        match body.rsplit_once(":/") {
+            Some((folder, mount)) if !folder.is_empty() => Ok(Self {
+                folder: PathBuf::from(folder),
+                mount_path: format!("/{mount}"),
+                read_only,
+            }),
+            _ => Err(
+                usage(format!("the volume {text:?} names no folder or no mount path"))
+                    .hint("write DIR:/MOUNT for a folder here, hf://…:/MOUNT for a repository or bucket"),
+            ),
+        }
+    }
+}
+
+fn is_remote(volume: &str) -> bool {
+    volume.starts_with("hf://")
 }
 
 fn usage(text: String) -> CliError {
@@ -128,7 +185,8 @@ pub(crate) fn labels(words: &[String]) -> Result<BTreeMap<String, String>, CliEr
         .collect()
 }
 
-fn variables(words: &[String], flag: &str) -> Result<BTreeMap<String, String>, CliError> {
+/// Variables as they are typed; one without a value has that of this environment.
+pub(crate) fn variables(words: &[String], flag: &str) -> Result<BTreeMap<String, String>, CliError> {
     words
         .iter()
         .map(|word| match word.split_once('=') {
@@ -138,10 +196,19 @@ fn variables(words: &[String], flag: &str) -> Result<BTreeMap<String, String>, C
         .collect()
 }
 
-fn secrets(words: &[String]) -> Result<BTreeMap<String, SecretValue>, CliError> {
+/// Secrets as they are typed: with a value, from this environment, or from standard input. `job_token` is what `HF_TOKEN` without
+/// a value means where there is one.
+pub(crate) fn secrets(
+    words: &[String],
+    job_token: Option<&SecretValue>,
+) -> Result<BTreeMap<String, SecretValue>, CliError> {
     let mut secrets = BTreeMap::new();
     let mut read = false;
     for word in words {
+        if let (TOKEN, Some(token)) = (word.as_str(), job_token) {
+            secrets.insert(word.clone(), token.clone());
+            continue;
+        }
         let (name, value) = match word.split_once('=') {
             Some((name, "-")) => {
                 if std::mem::replace(&mut read, true) {
@@ -183,4 +250,28 @@ fn from_environment(name: &str, flag: &str) -> Result<String, CliError> {
             "set {name} in the environment, or write {flag} {name}=VALUE"
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LocalFolder;
+
+    #[test]
+    fn folders_are_read_as_the_official_client_reads_them() {
+        for (text, folder, mount, read_only) in [
+            ("./data:/data", "./data", "/data", true),
+            ("out:/mnt/out:rw", "out", "/mnt/out", false),
+            ("/a:/b:ro", "/a", "/b", true),
+            ("a:/b:/c", "a:/b", "/c", true),
+        ] {
+            let read = LocalFolder::parse(text).expect(text);
+            assert_eq!(
+                (read.folder.to_str(), read.mount_path.as_str(), read.read_only),
+                (Some(folder), mount, read_only)
+            );
+        }
+        for wrong in ["data", ":/data", "data:relative"] {
+            assert!(LocalFolder::parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

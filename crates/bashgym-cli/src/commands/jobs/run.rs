@@ -10,8 +10,9 @@ use hf_jobs::{DEFAULT_UV_IMAGE, HfJobRunner, JobInfo, JobSpec, UvScript};
 use serde_json::json;
 
 use super::books::tell_aside;
-use super::failed;
+use super::failure::failed;
 use super::options::SpecArgs;
+use super::ship::Shipper;
 use super::submit::{Jobs, Started, Work, launch_error};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
@@ -72,6 +73,15 @@ pub(crate) enum UvCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "Example: bashgym jobs uv run --with trl --flavor a10g-small train.py --epochs 3")]
 pub(crate) struct UvRunArgs {
+    #[command(flatten)]
+    start: StartArgs,
+    #[command(flatten)]
+    script: ScriptArgs,
+}
+
+/// A script, and what it runs on and with.
+#[derive(Debug, Args)]
+pub(crate) struct ScriptArgs {
     /// The Docker image, which has to have `uv`
     #[arg(long, value_name = "IMAGE", default_value = DEFAULT_UV_IMAGE)]
     image: String,
@@ -82,9 +92,7 @@ pub(crate) struct UvRunArgs {
     #[arg(short, long, value_name = "VERSION")]
     python: Option<String>,
     #[command(flatten)]
-    spec: SpecArgs,
-    #[command(flatten)]
-    start: StartArgs,
+    pub(crate) spec: SpecArgs,
     /// The script: a file here, an address, or a command
     #[arg(value_name = "SCRIPT")]
     script: String,
@@ -96,6 +104,27 @@ pub(crate) struct UvRunArgs {
 impl RunArgs {
     pub(crate) fn start(&self) -> &StartArgs {
         &self.start
+    }
+}
+
+impl ScriptArgs {
+    /// The job without its command.
+    pub(crate) fn empty_spec(&self, jobs: &Jobs<'_>) -> Result<JobSpec, CliError> {
+        self.spec
+            .spec(&self.image, Vec::new(), jobs.job_token()?.as_ref())
+    }
+
+    /// Sends what is here of it and of its folders, and completes the job.
+    pub(crate) async fn ship(&self, mut spec: JobSpec, jobs: &Jobs<'_>) -> Result<JobSpec, CliError> {
+        let script = UvScript {
+            script: self.script.clone(),
+            arguments: self.arguments.clone(),
+            dependencies: self.dependencies.clone(),
+            python: self.python.clone(),
+        };
+        let shipper = Shipper::open(&spec, jobs)?;
+        shipper.folders(&self.spec.local_folders()?, &mut spec).await?;
+        shipper.script(&script, spec).await
     }
 }
 
@@ -126,33 +155,41 @@ fn retry_key(text: &str) -> Result<String, String> {
 }
 
 pub(crate) async fn run(args: &RunArgs, jobs: &Jobs<'_>) -> Result<(), CliError> {
-    let mut spec = args.spec.spec(&args.image, args.command.clone())?;
+    let mut spec = args
+        .spec
+        .spec(&args.image, args.command.clone(), jobs.job_token()?.as_ref())?;
     spec.name_by_default();
+    let folders = args.spec.local_folders()?;
+    if args.retry_key.is_some() && !folders.is_empty() {
+        return Err(CliError::new(
+            Kind::Usage,
+            "a folder here is copied anew by each call, so the same --retry-key would be another request",
+        )
+        .hint("put it into a bucket or repository once and mount that: --volume hf://…:/MOUNT"));
+    }
     if args.start.dry_run {
         return preview(&spec, &jobs.runner, jobs.context).await;
     }
-    let price = jobs
-        .price(&Work::of_spec(&spec), args.spec.allow_unknown_price)
-        .await?;
+    let work = Work::of_spec(&spec);
+    let price = jobs.price(&work, args.spec.allow_unknown_price).await?;
+    if !folders.is_empty() {
+        // Before they are sent.
+        jobs.check_room(&work, price).await?;
+        Shipper::open(&spec, jobs)?.folders(&folders, &mut spec).await?;
+    }
     start(&spec, price, args.retry_key.as_deref(), &args.start, jobs).await
 }
 
 pub(crate) async fn uv_run(args: &UvRunArgs, jobs: &Jobs<'_>) -> Result<(), CliError> {
-    let spec = args.spec.spec(&args.image, Vec::new())?;
-    let script = UvScript {
-        script: args.script.clone(),
-        arguments: args.arguments.clone(),
-        dependencies: args.dependencies.clone(),
-        python: args.python.clone(),
-    };
+    let spec = args.script.empty_spec(jobs)?;
     if args.start.dry_run {
         return preview(&spec, &jobs.runner, jobs.context).await;
     }
     // Before its files are sent.
     let work = Work::of_spec(&spec);
-    let price = jobs.price(&work, args.spec.allow_unknown_price).await?;
+    let price = jobs.price(&work, args.script.spec.allow_unknown_price).await?;
     jobs.check_room(&work, price).await?;
-    let spec = jobs.runner.prepare_uv(&script, spec).await?;
+    let spec = args.script.ship(spec, jobs).await?;
     start(&spec, price, None, &args.start, jobs).await
 }
 
@@ -192,7 +229,7 @@ async fn preview(spec: &JobSpec, runner: &HfJobRunner, context: &Context) -> Res
     let hardware = all.iter().find(|hardware| hardware.name == spec.flavor);
     let worst = hardware.and_then(|hardware| spec.price_worst(hardware));
     let shown = json!({
-        "namespace": runner.namespace(), "request": spec.preview(), "price_worst_usd": worst.map(hf_jobs::MicroUsd::usd),
+        "namespace": runner.namespace(), "request": spec.preview(), "price_worst_usd": worst.map(hf_core::MicroUsd::usd),
     });
     context.output.json(&shown)
 }
@@ -240,7 +277,7 @@ async fn follow(started: &Started, jobs: &Jobs<'_>) -> Result<(), CliError> {
     let ended = jobs.runner.get_job(record.job_id().unwrap_or(id)).await?;
     match ended.require_success() {
         Ok(()) => Ok(()),
-        Err(_) => Err(failed(&ended)),
+        Err(_) => Err(failed(&ended, &jobs.runner).await),
     }
 }
 

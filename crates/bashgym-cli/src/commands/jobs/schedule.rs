@@ -1,12 +1,16 @@
 //! `bashgym jobs schedule`: jobs that start by the clock.
 
+use bashgym_core::launch::{LaunchPrice, SCHEDULE_LABEL};
 use clap::{Args, Subcommand};
-use hf_jobs::{Schedule, ScheduledJobInfo};
+use hf_jobs::{JobSpec, Schedule, ScheduledJobInfo};
 use serde_json::json;
+use uuid::Uuid;
 
+use super::books::{book_scheduled, book_scheduled_aside};
 use super::options::{SpecArgs, labels};
-use super::run::AgainArgs;
-use super::submit::{Jobs, Work};
+use super::run::{AgainArgs, ScriptArgs};
+use super::ship::Shipper;
+use super::submit::{Jobs, Work, ledger_error};
 use super::{IdArgs, LabelArgs};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
@@ -15,8 +19,11 @@ use crate::output::{plain, table};
 /// Jobs that start by the clock.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ScheduleCommand {
-    /// Make one; caps do not see the runs that the Hub starts by the clock
+    /// Make one; the worst case of one run is reserved for as long as it is there
     Create(Box<CreateArgs>),
+    /// Scripts run by `uv`
+    #[command(subcommand)]
+    Uv(Box<UvCommand>),
     /// List them
     Ls(LsArgs),
     /// Show one
@@ -38,22 +45,17 @@ pub(crate) enum ScheduleCommand {
 /// Makes a scheduled job.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Budget: a run that could cost more than a cap has left now is refused; runs by the clock are not reserved ahead.
+Budget: the worst case of one run is reserved until the schedule is removed, and refused where a cap has no room for it.
+The Hub starts the runs itself, so no cap can stop one: what each cost is booked when `jobs ls`, `jobs wait`, `jobs resume`
+or `budget show` sees it.
 
 Example: bashgym jobs schedule create '0 9 * * 1' -- python report.py")]
 pub(crate) struct CreateArgs {
-    /// When: @hourly, @daily, @weekly, @monthly, @yearly, or cron fields like '0 9 * * 1' (UTC)
-    #[arg(value_name = "WHEN")]
-    when: String,
+    #[command(flatten)]
+    clock: ClockArgs,
     /// The Docker image, or hf.co/spaces/NAMESPACE/NAME for that of a Space
     #[arg(long, value_name = "IMAGE", default_value = "python:3.12")]
     image: String,
-    /// Begin suspended
-    #[arg(long)]
-    suspend: bool,
-    /// Let a run begin while the last one goes on
-    #[arg(long)]
-    concurrency: bool,
     #[command(flatten)]
     spec: SpecArgs,
     /// The command and its arguments
@@ -64,6 +66,47 @@ pub(crate) struct CreateArgs {
         allow_hyphen_values = true
     )]
     command: Vec<String>,
+}
+
+/// When a job starts.
+#[derive(Debug, Args)]
+pub(crate) struct ClockArgs {
+    /// When: @hourly, @daily, @weekly, @monthly, @yearly, or cron fields like '0 9 * * 1' (UTC)
+    #[arg(value_name = "WHEN")]
+    when: String,
+    /// Begin suspended
+    #[arg(long)]
+    suspend: bool,
+    /// Let a run begin while the last one goes on
+    #[arg(long)]
+    concurrency: bool,
+}
+
+impl ClockArgs {
+    fn schedule(&self) -> Schedule {
+        Schedule {
+            when: self.when.clone(),
+            suspend: self.suspend.then_some(true),
+            concurrency: self.concurrency.then_some(true),
+        }
+    }
+}
+
+/// Scripts by the clock.
+#[derive(Debug, Subcommand)]
+pub(crate) enum UvCommand {
+    /// Run a Python script with the packages it names, by the clock
+    Run(UvArgs),
+}
+
+/// Makes a scheduled job of a script.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: bashgym jobs schedule uv run @daily --with pandas report.py")]
+pub(crate) struct UvArgs {
+    #[command(flatten)]
+    clock: ClockArgs,
+    #[command(flatten)]
+    script: ScriptArgs,
 }
 
 /// Lists scheduled jobs.
@@ -89,21 +132,23 @@ pub(crate) async fn run(command: &ScheduleCommand, jobs: &Jobs<'_>) -> Result<()
     let (runner, context) = (&jobs.runner, jobs.context);
     match command {
         ScheduleCommand::Create(args) => {
-            let mut spec = args.spec.spec(&args.image, args.command.clone())?;
+            let mut spec = args
+                .spec
+                .spec(&args.image, args.command.clone(), jobs.job_token()?.as_ref())?;
             spec.name_by_default();
-            let schedule = Schedule {
-                when: args.when.clone(),
-                suspend: args.suspend.then_some(true),
-                concurrency: args.concurrency.then_some(true),
-            };
-            let work = Work::of_spec(&spec);
-            let price = jobs.price(&work, args.spec.allow_unknown_price).await?;
-            jobs.check_room(&work, price).await?;
-            let made = runner.create_scheduled(&spec, &schedule).await?;
-            context
-                .output
-                .note("Its runs are not reserved ahead: the Hub starts them, and caps do not see them.");
-            show(&made, context)
+            let folders = args.spec.local_folders()?;
+            let price = checked(&spec, &args.clock, args.spec.allow_unknown_price, jobs).await?;
+            if !folders.is_empty() {
+                Shipper::open(&spec, jobs)?.folders(&folders, &mut spec).await?;
+            }
+            show(&create(spec, &args.clock, price, jobs).await?, context)
+        }
+        ScheduleCommand::Uv(command) => {
+            let UvCommand::Run(args) = &**command;
+            let spec = args.script.empty_spec(jobs)?;
+            let price = checked(&spec, &args.clock, args.script.spec.allow_unknown_price, jobs).await?;
+            let spec = args.script.ship(spec, jobs).await?;
+            show(&create(spec, &args.clock, price, jobs).await?, context)
         }
         ScheduleCommand::Ls(args) => {
             let labels: Vec<(String, String)> = labels(&args.labels)?.into_iter().collect();
@@ -123,6 +168,7 @@ pub(crate) async fn run(command: &ScheduleCommand, jobs: &Jobs<'_>) -> Result<()
         ScheduleCommand::Run(args) => {
             let id = args.job.parse()?;
             let kept = runner.get_scheduled(&id).await?.job_spec;
+            let is_ours = kept.labels.contains_key(SCHEDULE_LABEL);
             let work = Work {
                 flavor: kept.flavor,
                 timeout_secs: kept.timeout,
@@ -131,6 +177,10 @@ pub(crate) async fn run(command: &ScheduleCommand, jobs: &Jobs<'_>) -> Result<()
             };
             let send = runner.run_scheduled(&id);
             let job = jobs.start_kept(&work, args.allow_unknown_price, send).await?;
+            if is_ours {
+                let noted = jobs.schedule_books().await?.note_booked(&job.id).await;
+                noted.map_err(ledger_error)?;
+            }
             if context.output.is_json() {
                 return context.output.json(&super::run::started(&job, runner));
             }
@@ -140,14 +190,30 @@ pub(crate) async fn run(command: &ScheduleCommand, jobs: &Jobs<'_>) -> Result<()
             show(&runner.reschedule(&args.job.parse()?, &args.when).await?, context)
         }
         ScheduleCommand::Label(args) => {
-            let labels = labels(&args.labels)?;
-            show(
-                &runner.set_scheduled_labels(&args.job.parse()?, &labels).await?,
-                context,
-            )
+            let id = args.job.parse()?;
+            let mut labels = labels(&args.labels)?;
+            // By this one its runs are found and booked.
+            let before = runner.get_scheduled(&id).await?.job_spec.labels;
+            if let Some(tag) = before.get(SCHEDULE_LABEL) {
+                labels.insert(SCHEDULE_LABEL.to_owned(), tag.clone());
+            }
+            show(&runner.set_scheduled_labels(&id, &labels).await?, context)
         }
         ScheduleCommand::Rm(args) => {
-            runner.delete_scheduled(&args.job.parse()?).await?;
+            let id = args.job.parse()?;
+            let before = runner.get_scheduled(&id).await?.job_spec.labels;
+            let tag = before.get(SCHEDULE_LABEL);
+            if tag.is_some() {
+                // Its runs are found as long as its money is held.
+                book_scheduled(jobs).await?;
+            }
+            runner.delete_scheduled(&id).await?;
+            if let Some(tag) = tag {
+                book_scheduled_aside(jobs).await;
+                let books = jobs.schedule_books().await?;
+                let released = books.release(tag, "the schedule was removed").await;
+                released.map_err(ledger_error)?;
+            }
             if context.output.is_json() {
                 return context.output.json(&json!({ "id": args.job, "removed": true }));
             }
@@ -156,6 +222,54 @@ pub(crate) async fn run(command: &ScheduleCommand, jobs: &Jobs<'_>) -> Result<()
                 .note(format!("Scheduled job {} is removed.", args.job));
             Ok(())
         }
+    }
+}
+
+/// Checks a job and its schedule before anything of it is sent, and returns what a run may cost.
+async fn checked(
+    spec: &JobSpec,
+    clock: &ClockArgs,
+    allow_unknown: bool,
+    jobs: &Jobs<'_>,
+) -> Result<LaunchPrice, CliError> {
+    clock.schedule().validate()?;
+    let work = Work::of_spec(spec);
+    let price = jobs.price(&work, allow_unknown).await?;
+    jobs.check_room(&work, price).await?;
+    Ok(price)
+}
+
+/// Makes a schedule with the worst case of one run held for it. After an unclear answer its label is looked up.
+async fn create(
+    mut spec: JobSpec,
+    clock: &ClockArgs,
+    price: LaunchPrice,
+    jobs: &Jobs<'_>,
+) -> Result<ScheduledJobInfo, CliError> {
+    let tag = Uuid::now_v7().to_string();
+    spec.labels.insert(SCHEDULE_LABEL.to_owned(), tag.clone());
+    let books = jobs.schedule_books().await?;
+    books.hold(&tag, price).await.map_err(ledger_error)?;
+    let error = match jobs.runner.create_scheduled(&spec, &clock.schedule()).await {
+        Ok(made) => return Ok(made),
+        Err(error) => error,
+    };
+    if error.is_ambiguous() {
+        let label = [(SCHEDULE_LABEL.to_owned(), tag)];
+        if let Ok(found) = jobs.runner.list_scheduled(&label).await
+            && let Some(made) = found.into_iter().next()
+        {
+            return Ok(made);
+        }
+        return Err(CliError::from(error)
+            .hint("the schedule may be there all the same, so the money for one run stays held")
+            .hint("look before you make it again: bashgym jobs schedule ls"));
+    }
+    let released = books.release(&tag, "the Hub made no schedule").await;
+    let error = CliError::from(error);
+    match released {
+        Ok(()) => Err(error),
+        Err(ledger) => Err(error.hint(format!("the money for one run stays held: {ledger}"))),
     }
 }
 

@@ -10,10 +10,11 @@ use hf_jobs::{
 };
 use serde_json::json;
 
-use super::books::settle_seen;
+use super::IdArgs;
+use super::books::{book_scheduled_aside, settle_seen};
+use super::failure::{self, failed};
 use super::options::labels;
 use super::submit::Jobs;
-use super::{IdArgs, failed};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::{plain, table};
@@ -110,6 +111,7 @@ pub(crate) async fn list(args: &LsArgs, jobs: &Jobs<'_>) -> Result<(), CliError>
         }
     }
     settle_seen(&over, jobs).await;
+    book_scheduled_aside(jobs).await;
     if !context.output.is_human() {
         return Ok(());
     }
@@ -124,6 +126,7 @@ pub(crate) async fn show(args: &IdArgs, jobs: &Jobs<'_>) -> Result<(), CliError>
     let (runner, context) = (&jobs.runner, jobs.context);
     let job = runner.get_job(&args.job.parse()?).await?;
     settle_seen(std::slice::from_ref(&job), jobs).await;
+    let explained = failure::explanation(&job, runner).await;
     if context.output.is_json() {
         let mut shown = serde_json::to_value(&job).unwrap_or_default();
         // The keys `jobs run` answers with, beside the Hub's own.
@@ -135,6 +138,9 @@ pub(crate) async fn show(args: &IdArgs, jobs: &Jobs<'_>) -> Result<(), CliError>
                 shown.entry(key).or_insert_with(|| value.clone());
             }
             shown.insert("stage".to_owned(), json!(job.status.stage));
+            if let Some(explained) = &explained {
+                shown.insert("explanation".to_owned(), json!(explained));
+            }
         }
         return context.output.json(&shown);
     }
@@ -143,7 +149,11 @@ pub(crate) async fn show(args: &IdArgs, jobs: &Jobs<'_>) -> Result<(), CliError>
     }
     let text = serde_json::to_string_pretty(&job)
         .map_err(|error| CliError::new(Kind::Internal, "the job is no JSON").because(error))?;
-    context.output.line(text)
+    context.output.line(text)?;
+    if let Some(explained) = &explained {
+        failure::tell(explained, context.output);
+    }
+    Ok(())
 }
 
 pub(crate) async fn wait(args: &WaitArgs, jobs: &Jobs<'_>) -> Result<(), CliError> {
@@ -166,6 +176,7 @@ pub(crate) async fn wait(args: &WaitArgs, jobs: &Jobs<'_>) -> Result<(), CliErro
     };
     let seen: Vec<JobInfo> = ended.iter().flatten().cloned().collect();
     settle_seen(&seen, jobs).await;
+    book_scheduled_aside(jobs).await;
     let mut first_failure = None;
     for job in ended {
         // An answer that did not come says nothing about the job, and is told after those that did.
@@ -191,8 +202,8 @@ pub(crate) async fn wait(args: &WaitArgs, jobs: &Jobs<'_>) -> Result<(), CliErro
             first_failure.get_or_insert(
                 CliError::new(Kind::Conflict, why).hint(format!("bashgym jobs wait {}", job.id)),
             );
-        } else if job.require_success().is_err() {
-            first_failure.get_or_insert_with(|| failed(&job));
+        } else if job.require_success().is_err() && first_failure.is_none() {
+            first_failure = Some(failed(&job, runner).await);
         }
     }
     first_failure.map_or(Ok(()), Err)

@@ -3,28 +3,24 @@
 use std::future::Future;
 use std::sync::Arc;
 
+pub(crate) use bashgym_core::launch::Work;
 use bashgym_core::launch::{
-    JobView, LaunchContext, LaunchError, LaunchPolicy, LaunchPrice, LaunchRecord, LaunchRequest,
-    LaunchService, NoSink, read_train_line,
+    JobStarter, JobView, LaunchError, LaunchPrice, LaunchRecord, LaunchService, ScheduleBooks,
 };
 use bashgym_core::ledger::{
     Budget, CapExceeded, CapScope, Ledger, LedgerError, MicroUsd, ReserveRequest, Service, Settlement,
 };
+use bashgym_core::run::Target;
 use bashgym_core::store::LaunchStore;
-use bashgym_core::trainer::INTENT_LABEL;
 use bashgym_store::SqlStore;
-use hf_core::HfError;
+use hf_core::{HfError, SecretValue};
 use hf_jobs::{HfJobRunner, JobInfo, JobSpec, SubmissionState};
 use uuid::Uuid;
 
 use crate::context::Context;
 use crate::error::{CliError, Kind};
-
-/// What offered ports cost a minute, a started millionth counting whole.
-///
-/// # Source
-/// The Hub's documentation of jobs: a flat $0.01 an hour, however many ports.
-const PORTS_MICRO_USD_PER_MINUTE: u64 = 167;
+use crate::gate::HomeGate;
+use crate::job_token;
 
 /// The jobs of one namespace, and whose books they are in.
 pub(crate) struct Jobs<'a> {
@@ -39,26 +35,7 @@ pub(crate) struct Books {
     pub(crate) store: Arc<SqlStore>,
     pub(crate) ledger: Ledger,
     pub(crate) launches: LaunchService,
-}
-
-/// What decides over the price of a job.
-#[derive(Debug, Clone)]
-pub(crate) struct Work {
-    pub(crate) flavor: String,
-    pub(crate) timeout_secs: Option<u64>,
-    pub(crate) attempts: u64,
-    pub(crate) has_ports: bool,
-}
-
-impl Work {
-    pub(crate) fn of_spec(spec: &JobSpec) -> Self {
-        Self {
-            flavor: spec.flavor.clone(),
-            timeout_secs: spec.timeout.map(|timeout| timeout.as_secs()),
-            attempts: spec.attempts.map_or(1, u64::from),
-            has_ports: spec.expose.is_some(),
-        }
-    }
+    pub(crate) starter: JobStarter,
 }
 
 /// A job that is started.
@@ -69,46 +46,49 @@ pub(crate) struct Started {
 }
 
 impl Jobs<'_> {
+    /// The token of its own that a job gets, if there is one.
+    pub(crate) fn job_token(&self) -> Result<Option<SecretValue>, CliError> {
+        if self.hub == Target::EMBEDDED {
+            return Ok(None);
+        }
+        let own = job_token::find(self.context, self.runner.client().endpoint())?;
+        Ok(own.map(|own| SecretValue::from(&own.token)))
+    }
+
     pub(crate) async fn books(&self) -> Result<Books, CliError> {
         let store = Arc::new(self.context.store().await?);
         let ledger = Ledger::new(store.clone(), self.context.clock.clone());
-        let launches = LaunchService::new(LaunchContext {
-            client: self.runner.client().clone(),
-            store: store.clone(),
-            budget: Some(Arc::new(ledger.clone())),
+        let starter = JobStarter {
+            runner: self.runner.clone(),
             hub: self.hub.clone(),
-            holder: format!("jobs {}", Uuid::now_v7()),
-            label: INTENT_LABEL.to_owned(),
-            read_line: read_train_line,
-            policy: LaunchPolicy::default(),
-        });
+            store: store.clone(),
+            ledger: ledger.clone(),
+        };
+        let launches = starter.launches();
         Ok(Books {
             store,
             ledger,
             launches,
+            starter,
+        })
+    }
+
+    /// Where the schedules of this Hub are booked.
+    pub(crate) async fn schedule_books(&self) -> Result<ScheduleBooks, CliError> {
+        let store = Arc::new(self.context.store().await?);
+        let clock = self.context.clock.clone();
+        Ok(ScheduleBooks {
+            ledger: Ledger::new(store.clone(), clock.clone()),
+            store,
+            hub: self.hub.clone(),
+            clock,
         })
     }
 
     /// What a job may cost, by the Hub's list of hardware.
     pub(crate) async fn price(&self, work: &Work, allow_unknown: bool) -> Result<LaunchPrice, CliError> {
-        let all = self.runner.hardware().await?;
-        let flavor = all.iter().find(|hardware| hardware.name == work.flavor);
-        let ports = if work.has_ports {
-            PORTS_MICRO_USD_PER_MINUTE
-        } else {
-            0
-        };
-        Ok(LaunchPrice {
-            micro_usd_per_minute: flavor
-                .and_then(hf_jobs::JobHardware::micro_usd_per_minute)
-                .and_then(|rate| rate.checked_add(ports)),
-            // Whether the time-out is that of the job or of each attempt is not known.
-            timeout_secs: work
-                .timeout_secs
-                .map(|seconds| seconds.saturating_mul(work.attempts.max(1))),
-            cap_micro_usd: None,
-            allow_unknown,
-        })
+        let starter = self.books().await?.starter;
+        starter.price(work, allow_unknown).await.map_err(launch_error)
     }
 
     /// Submits a job exactly once for its intent, with its worst case reserved.
@@ -121,26 +101,11 @@ impl Jobs<'_> {
         retry_key: Option<&str>,
     ) -> Result<Started, CliError> {
         spec.validate()?;
-        let intent = match retry_key {
-            Some(key) => format!("key-{key}"),
-            None => format!("job-{}", Uuid::now_v7()),
-        };
+        // A job prints what it is given, and agents log what they see: no upload of this home may hold it.
+        HomeGate::open(self.context)?
+            .remember("job_secret", spec.secrets.values().map(SecretValue::expose))?;
         let books = self.books().await?;
-        if retry_key.is_some()
-            && let Some(known) = books.store.find_launch(&intent).await?
-        {
-            self.is_same(&known, spec, &intent)?;
-        }
-        let request = LaunchRequest {
-            intent: intent.clone(),
-            namespace: self.runner.namespace().clone(),
-            spec: spec.clone(),
-            run: None,
-            purpose: purpose(&spec.flavor),
-            leaves_model: false,
-            price,
-        };
-        let launched = Box::pin(books.launches.launch(&request, &NoSink)).await;
+        let launched = books.starter.submit(spec, price, retry_key).await;
         let launched = launched.map_err(launch_error)?;
         let Some(job_id) = launched.job_id() else {
             return Err(CliError::new(Kind::Internal, "a launch went well without a job"));
@@ -148,23 +113,8 @@ impl Jobs<'_> {
         let job = self.runner.get_job(job_id).await.map_err(|error| {
             CliError::from(error).hint(format!("the job is started: bashgym jobs show {job_id}"))
         })?;
+        let intent = launched.intent;
         Ok(Started { job, intent, books })
-    }
-
-    /// Refuses a key that another request had. What made no job may be asked for otherwise.
-    fn is_same(&self, known: &LaunchRecord, spec: &JobSpec, intent: &str) -> Result<(), CliError> {
-        let mut spec = spec.clone();
-        spec.labels.insert(INTENT_LABEL.to_owned(), intent.to_owned());
-        let same = known.hub == self.hub
-            && known.namespace == self.runner.namespace().as_str()
-            && known.request == spec.preview();
-        if same || known.submission == SubmissionState::Planned {
-            return Ok(());
-        }
-        Err(
-            CliError::new(Kind::Conflict, "this retry key was used for another request")
-                .hint("give each job a key of its own, and the same key only to try the same job again"),
-        )
     }
 
     /// Starts what the Hub keeps the request of (a copy, a scheduled job's run now), with its worst case reserved.
@@ -183,7 +133,7 @@ impl Jobs<'_> {
             key: key.clone(),
             service: Service::Jobs,
             run: None,
-            purpose: purpose(&work.flavor),
+            purpose: work.purpose(),
             worst: worst(price)?,
             allow_unknown_price: allow_unknown,
         });
@@ -241,7 +191,7 @@ impl Jobs<'_> {
             }
             return Err(ledger_error(LedgerError::UnknownPrice {
                 service: Service::Jobs,
-                purpose: purpose(&work.flavor),
+                purpose: work.purpose(),
             }));
         };
         let overview = self.books().await?.ledger.overview(None).await?;
@@ -270,16 +220,12 @@ impl Jobs<'_> {
     }
 }
 
-fn purpose(flavor: &str) -> String {
-    format!("job on {flavor}")
-}
-
 fn worst(price: LaunchPrice) -> Result<Option<MicroUsd>, CliError> {
     let worst = price.worst_micro_usd().map(MicroUsd::new).transpose();
     worst.map_err(|_| CliError::from(LedgerError::TooLarge))
 }
 
-fn ledger_error(error: LedgerError) -> CliError {
+pub(crate) fn ledger_error(error: LedgerError) -> CliError {
     let unknown = matches!(error, LedgerError::UnknownPrice { .. });
     let error = CliError::from(error);
     if unknown {
@@ -307,6 +253,8 @@ pub(crate) fn launch_error(error: LaunchError) -> CliError {
                 failed.hint(format!("cancel it once the Hub answers: {RESUME}"))
             }
         }
+        LaunchError::OtherRequest { .. } => CliError::new(Kind::Conflict, error.to_string())
+            .hint("give each job a key of its own, and the same key only to try the same job again"),
         LaunchError::AlreadyOver { .. } | LaunchError::Busy { .. } => {
             CliError::new(Kind::Conflict, error.to_string())
         }

@@ -4,6 +4,7 @@ mod archive;
 mod folders;
 mod import;
 mod ls;
+mod push;
 mod remembered;
 mod show;
 mod watch;
@@ -30,6 +31,8 @@ pub(crate) enum SessionsCommand {
     Show(show::ShowArgs),
     /// Say whether a session did what it should; datasets heed it
     Label(LabelArgs),
+    /// Push sessions as traces, as the agents wrote them but for secrets; the Hub shows them step by step
+    Push(push::PushArgs),
     /// Keep the originals, since agents delete theirs: compressed, each part once
     #[command(subcommand)]
     Archive(archive::ArchiveCommand),
@@ -46,6 +49,9 @@ pub(crate) struct PathsArgs {
 pub(crate) async fn run(command: SessionsCommand, context: &Context) -> Result<(), CliError> {
     if let SessionsCommand::Watch(args) = command {
         return watch::run(&args, context).await;
+    }
+    if let SessionsCommand::Push(args) = command {
+        return push::run(&args, context).await;
     }
     // Reading files is blocking work from end to end.
     tokio::task::block_in_place(|| match command {
@@ -66,6 +72,6 @@ pub(crate) async fn run(command: SessionsCommand, context: &Context) -> Result<(
             label(&args, id, context)
         }
         SessionsCommand::Archive(command) => archive::run(command, context),
-        SessionsCommand::Watch(_) => Ok(()),
+        SessionsCommand::Watch(_) | SessionsCommand::Push(_) => Ok(()),
     })
 }

@@ -2,17 +2,24 @@
 
 use std::path::{Path, PathBuf};
 
-use bashgym_core::trainer::{Preset, ScriptConfig, TrainerConfig, TrlOptions};
+use bashgym_core::trainer::{Preset, Recipe, ScriptConfig, TrainerConfig, TrlOptions};
 use bashgym_engine::{StopFlag, TrainEvent, TrainOutcome};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
+use super::consent;
 use super::options::BaseOptions;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
 use crate::output::Output;
 use crate::student::train_config;
+
+/// What one says yes to.
+const RUNS_COMMANDS: &str = "\
+grpo rewards a completion by running the shell commands in it, here, with your rights: they can read and change whatever you
+can. They get a fresh folder, no secrets of this environment, limits on time and size, and no network where the kernel allows
+it, but no jail. Run them?";
 
 /// The size of an embedded student.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -88,6 +95,9 @@ pub(crate) struct LocalArgs {
     training: TrainingOptions,
     #[command(flatten)]
     base: BaseOptions,
+    /// Run commands that the model writes, as grpo does, without asking
+    #[arg(long)]
+    yes: bool,
 }
 
 pub(super) async fn run(args: LocalArgs, context: &Context) -> Result<(), CliError> {
@@ -99,7 +109,15 @@ pub(super) async fn run(args: LocalArgs, context: &Context) -> Result<(), CliErr
     };
     let config = args.training.trainer_config();
     match args.base.trl()? {
-        Some(options) => by_uv(&options, &config, &dataset, &out, context).await,
+        Some(options) => {
+            if options.recipe == Recipe::Grpo && !args.yes {
+                consent::ask(
+                    RUNS_COMMANDS,
+                    "`--yes` says yes; `bashgym train start` runs it in a job instead",
+                )?;
+            }
+            by_uv(&options, &config, &dataset, &out, context).await
+        }
         None => here(dataset, out, config, context).await,
     }
 }

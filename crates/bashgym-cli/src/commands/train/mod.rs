@@ -1,5 +1,6 @@
 //! `bashgym train`: a student from a dataset, here or as a job; and what that will take, before it begins.
 
+mod consent;
 mod local;
 mod options;
 mod plan;

@@ -185,6 +185,7 @@ impl JobOptions {
             } else {
                 Launch::Mounted
             },
+            job_token: crate::job_token::of_connection(context, connection)?.map(|own| own.token),
             work_dir: work_dir.clone(),
         };
         let plan = make_plan(&connection.client, &request, store, Arc::new(EngineChat)).await;

@@ -1,6 +1,5 @@
 //! `bashgym train start`: the plan, a question, and the job, followed to the verified student.
 
-use std::io::{BufRead, IsTerminal, Write};
 use std::sync::Arc;
 
 use bashgym_core::plan::TrainPlan;
@@ -10,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::options::JobOptions;
-use super::{plan, show};
+use super::{consent, plan, show};
 use crate::commands::run::{Sink, interrupted, service};
 use crate::context::{Connection, Context};
 use crate::error::{CliError, Kind};
@@ -97,25 +96,13 @@ fn spec(plan: &TrainPlan, connection: &Connection) -> Result<RunSpec, CliError> 
     })
 }
 
-/// Nothing is spent on a guess: without a person to ask, only `--yes` says yes.
+/// Nothing is spent on a guess.
 fn ask(plan: &TrainPlan) -> Result<(), CliError> {
-    let refused = |message: &str| {
-        Err(CliError::new(Kind::Usage, message)
-            .hint("`--yes` starts without asking; `bashgym train plan` only shows"))
-    };
-    if !std::io::stdin().is_terminal() {
-        return refused("nobody is there to say yes");
-    }
     let worst = plan
         .price_worst_usd
         .map_or_else(|| "an unknown price".to_owned(), |price| format!("${price}"));
-    let mut screen = anstream::stderr();
-    // A screen that cannot be written to gets no answer either.
-    let _ = write!(screen, "Start it, for {worst} at worst? [y/N] ").and_then(|()| screen.flush());
-    let mut answer = String::new();
-    let read = std::io::stdin().lock().read_line(&mut answer);
-    if read.is_ok() && matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes") {
-        return Ok(());
-    }
-    refused("not started")
+    consent::ask(
+        &format!("Start it, for {worst} at worst?"),
+        "`--yes` starts without asking; `bashgym train plan` only shows",
+    )
 }

@@ -1,0 +1,190 @@
+//! `bashgym space ls`, `status`, `logs`, `open`: looking at Spaces.
+
+use clap::Args;
+use futures::TryStreamExt;
+use hf_core::RepoId;
+use hf_spaces::{SpaceHardware, SpaceLog, SpaceLogOptions, SpaceRuntime};
+use serde_json::{Value, json};
+
+use super::{NameArgs, Spaces};
+use crate::error::{CliError, Kind};
+use crate::output::{plain, table};
+
+/// Prints a log.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// The Space, with or without its namespace
+    #[arg(value_name = "SPACE")]
+    name: String,
+    /// The log of the build instead of the app's
+    #[arg(long)]
+    build: bool,
+    /// Go on until it can not grow any more
+    #[arg(short, long)]
+    follow: bool,
+    /// Only the last lines
+    #[arg(long, value_name = "N")]
+    tail: Option<u64>,
+}
+
+/// What a Hub that simulates says of it.
+pub(super) fn simulated(runtime: &SpaceRuntime) -> Option<&str> {
+    runtime.more.get("simulated").and_then(Value::as_str)
+}
+
+pub(super) async fn list(spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let output = spaces.context.output;
+    let mut listed = spaces.manager.list_spaces();
+    let mut shown = table(&["space", "stage", "hardware", "sdk", "changed"]);
+    let mut count = 0_usize;
+    while let Some(space) = listed.try_next().await? {
+        count += 1;
+        let runtime = space.runtime.clone().unwrap_or_default();
+        let stage = space.runtime.as_ref().map(|runtime| runtime.stage.to_string());
+        let hardware = runtime.hardware.current.or(runtime.hardware.requested);
+        if output.is_json() {
+            output.json(&json!({
+                "space_id": space.id, "stage": stage, "hardware": hardware, "sdk": space.sdk, "private": space.private,
+                "sha": space.sha, "last_modified": space.last_modified,
+            }))?;
+        } else if output.is_human() {
+            shown.add_row([
+                plain(&space.id),
+                stage.unwrap_or_else(|| "-".to_owned()),
+                hardware.unwrap_or_else(|| "-".to_owned()),
+                space.sdk.unwrap_or_else(|| "-".to_owned()),
+                space.last_modified.map_or_else(
+                    || "-".to_owned(),
+                    |time| time.strftime("%Y-%m-%d %H:%M").to_string(),
+                ),
+            ]);
+        } else {
+            output.line(&space.id)?;
+        }
+    }
+    if !output.is_human() {
+        return Ok(());
+    }
+    if count == 0 {
+        output.note("No Spaces. Make one: bashgym space create MODEL_REPO --name NAME");
+        return Ok(());
+    }
+    output.line(shown)
+}
+
+pub(super) async fn status(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let id = spaces.id(&args.name)?;
+    let info = spaces.manager.get_space(&id).await?;
+    let runtime = spaces.manager.get_space_status(&id).await?;
+    // A Space of another making is shown too.
+    let serves = spaces.manager.space_file(&id, "main").await.ok().flatten();
+    let on_zero = runtime.hardware.requested.as_deref().is_some_and(|name| {
+        name.parse::<SpaceHardware>()
+            .is_ok_and(|hardware| hardware.is_zero_gpu())
+    });
+    let quota = if on_zero {
+        spaces.manager.zero_gpu_quota().await.ok()
+    } else {
+        None
+    };
+    let shown = json!({
+        "space_id": id, "url": spaces.manager.page_url(&id), "app_url": info.app_url(), "stage": runtime.stage,
+        "hardware": runtime.hardware.current.as_ref().or(runtime.hardware.requested.as_ref()),
+        "hardware_requested": runtime.hardware.requested, "sleep_time_s": runtime.sleep_time_s, "dev_mode": runtime.dev_mode,
+        "commit": runtime.sha, "error": runtime.error_message, "simulated": simulated(&runtime),
+        "model_repo": serves.as_ref().map(|file| &file.shown.repo_id),
+        "model_revision": serves.as_ref().map(|file| &file.shown.revision),
+        "previous": serves.as_ref().and_then(|file| file.previous.as_ref()),
+        "zero_gpu": quota,
+    });
+    let output = spaces.context.output;
+    if output.is_json() {
+        return output.json(&shown);
+    }
+    if !output.is_human() {
+        return output.line(&runtime.stage);
+    }
+    let mut rows = table(&["what", "is"]);
+    if let Some(fields) = shown.as_object() {
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            rows.add_row([name.replace('_', " "), plain(&text)]);
+        }
+    }
+    output.line(rows)
+}
+
+pub(super) async fn logs(args: &LogsArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let id = spaces.id(&args.name)?;
+    let log = if args.build {
+        SpaceLog::Build
+    } else {
+        SpaceLog::Run
+    };
+    let options = SpaceLogOptions {
+        follow: args.follow,
+        tail: args.tail,
+        ..SpaceLogOptions::default()
+    };
+    let mut lines = spaces.manager.stream_logs(&id, log, options);
+    let output = spaces.context.output;
+    let print = async {
+        while let Some(line) = lines.try_next().await? {
+            if output.is_json() {
+                output.json(&line)?;
+            } else {
+                output.line(plain(&line.text))?;
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        printed = print => printed,
+        _ = tokio::signal::ctrl_c() => Err(CliError::new(Kind::Interrupted, "stopped following; the Space goes on")),
+    }
+}
+
+pub(super) async fn open(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let id = spaces.id(&args.name)?;
+    let info = spaces.manager.get_space(&id).await?;
+    let runtime = spaces.manager.get_space_status(&id).await?;
+    let url = info.app_url().unwrap_or_else(|| spaces.manager.page_url(&id));
+    let output = spaces.context.output;
+    if !runtime.stage.is_serving() {
+        output.note(format!("{id} is {}; it may not answer", runtime.stage));
+    }
+    if let Some(simulated) = simulated(&runtime) {
+        output.note(simulated);
+    }
+    if output.is_json() {
+        return output.json(&json!({"space_id": id, "url": url, "stage": runtime.stage}));
+    }
+    output.line(plain(&url))?;
+    if output.is_live() && is_web(&url) {
+        browse(&url, &id, spaces);
+    }
+    Ok(())
+}
+
+fn is_web(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://127.0.0.1:")
+}
+
+fn browse(url: &str, id: &RepoId, spaces: &Spaces<'_>) {
+    let program = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
+    let started = std::process::Command::new(program)
+        .arg(url)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn();
+    if started.is_err() {
+        spaces.context.output.note(format!(
+            "There is no {program} here; open the address of {id} in a browser."
+        ));
+    }
+}

@@ -1,0 +1,198 @@
+//! `bashgym space`, the command itself, against a Hub of the test's own.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use common::{Environment, Hub, assert_success, json_lines, stderr};
+use serde_json::{Value, json};
+
+fn space(environment: &Environment, hub: &Hub, args: &[&str]) -> std::process::Output {
+    let all = ["--format", "json", "space"].iter().chain(args);
+    hub.bashgym(environment, all)
+        .output()
+        .expect("the command starts")
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// Asks the Hub something the command line does not offer.
+fn post(hub: &Hub, path: &str, kind: &str, body: &str) -> String {
+    let address = hub.endpoint.strip_prefix("http://").expect("a loopback address");
+    let mut stream = TcpStream::connect(address).expect("the Hub listens");
+    let length = body.len();
+    write!(
+        stream,
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}",
+        hub.token
+    )
+    .expect("the Hub takes the request");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("the Hub answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
+}
+
+/// Makes a private model with two commits.
+fn model(hub: &Hub) {
+    let body = json!({"name": "student", "visibility": "private", "files": [{"path": "config.json", "content": "{}"}]});
+    post(hub, "/api/repos/create", "application/json", &body.to_string());
+}
+
+fn commit(hub: &Hub) {
+    let header = json!({"key": "header", "value": {"summary": "more"}});
+    let file = json!({"key": "file", "value": {"path": "a.txt", "content": "YQ==", "encoding": "base64"}});
+    let path = format!("/api/models/{}/student/commit/main", hub.name);
+    post(hub, &path, "application/x-ndjson", &format!("{header}\n{file}\n"));
+}
+
+#[test]
+fn a_student_is_served_updated_taken_back_promoted_and_removed() {
+    let environment = Environment::new();
+    let hub = Hub::start(&environment, &environment.path("hub"));
+    model(&hub);
+    let id = format!("{}/demo", hub.name);
+    let made = space(
+        &environment,
+        &hub,
+        &[
+            "create",
+            "student",
+            "--name",
+            "demo",
+            "--env",
+            "LANGUAGE=en",
+            "--secret",
+            "KEY=s3cret",
+        ],
+    );
+    assert_success(&made);
+    let lines = json_lines(&made);
+    let [made] = lines.as_slice() else {
+        panic!("one object and nothing else: {lines:?}");
+    };
+    assert_eq!(text(&made["space_id"]), id);
+    assert_eq!(text(&made["url"]), format!("{}/spaces/{id}", hub.endpoint));
+    assert_eq!(
+        (text(&made["stage"]), text(&made["hardware"])),
+        ("RUNNING", "zero-a10g")
+    );
+    let first = text(&made["model_revision"]).to_owned();
+    assert_eq!(first.len(), 40);
+    // The local Hub does not run the app, and nothing says that it answered.
+    assert_eq!(made["smoke"]["state"], "not_asked");
+
+    let status = &json_lines(&space(&environment, &hub, &["status", "demo"]))[0];
+    assert_eq!(
+        (text(&status["stage"]), text(&status["model_revision"])),
+        ("RUNNING", first.as_str())
+    );
+    assert!(text(&status["simulated"]).contains("does not run the code"));
+    assert!(status["zero_gpu"]["left_seconds"].as_f64() > Some(0.0));
+
+    let taken = space(&environment, &hub, &["create", "student", "--name", "demo"]);
+    assert_eq!(taken.status.code(), Some(7), "{}", stderr(&taken));
+    assert!(stderr(&taken).contains("nothing was made"));
+
+    commit(&hub);
+    let updated = space(&environment, &hub, &["update", "demo", "student"]);
+    assert_success(&updated);
+    let second = text(&json_lines(&updated)[0]["model_revision"]).to_owned();
+    assert_ne!(first, second);
+    let back = space(&environment, &hub, &["rollback", "demo"]);
+    assert_success(&back);
+    assert_eq!(text(&json_lines(&back)[0]["model_revision"]), first);
+    assert_success(&space(
+        &environment,
+        &hub,
+        &[
+            "create",
+            "student",
+            "--name",
+            "trial",
+            "--hardware",
+            "cpu-basic",
+            "--no-ask",
+        ],
+    ));
+    let promoted = space(&environment, &hub, &["promote", "trial", "demo"]);
+    assert_success(&promoted);
+    assert_eq!(text(&json_lines(&promoted)[0]["model_revision"]), second);
+
+    let secrets = space(&environment, &hub, &["secrets", "ls", "demo"]);
+    assert_eq!(json_lines(&secrets)[0]["key"], "KEY");
+    assert!(!String::from_utf8_lossy(&secrets.stdout).contains("s3cret"));
+    assert_success(&space(&environment, &hub, &["secrets", "set", "demo", "OTHER=x"]));
+    assert_success(&space(&environment, &hub, &["secrets", "rm", "demo", "KEY"]));
+    let left = json_lines(&space(&environment, &hub, &["secrets", "ls", "demo"]));
+    assert_eq!((left.len(), &left[0]["key"]), (1, &json!("OTHER")));
+
+    let build = hub
+        .bashgym(&environment, ["space", "logs", "demo", "--build"])
+        .output()
+        .unwrap();
+    assert_success(&build);
+    assert!(String::from_utf8_lossy(&build.stdout).contains("simulated"));
+    let listed = json_lines(&space(&environment, &hub, &["ls"]));
+    assert_eq!(listed.len(), 2);
+    let shell = &json_lines(&space(&environment, &hub, &["dev", "demo"]))[0];
+    assert_eq!(
+        text(&shell["command"]),
+        format!("ssh {}-demo@ssh.hf.space", hub.name)
+    );
+
+    let unsure = space(&environment, &hub, &["rm", "demo"]);
+    assert_eq!(unsure.status.code(), Some(2), "deletion asks");
+    assert_eq!(json_lines(&space(&environment, &hub, &["ls"])).len(), 2);
+    let gone = space(&environment, &hub, &["rm", "demo", "--yes"]);
+    assert_eq!(json_lines(&gone)[0], json!({"space_id": id, "deleted": true}));
+    assert_eq!(
+        space(&environment, &hub, &["status", "demo"]).status.code(),
+        Some(6)
+    );
+    assert_eq!(
+        space(&environment, &hub, &["rm", "demo", "--yes"]).status.code(),
+        Some(6)
+    );
+    assert!(hub.terminate());
+}
+
+#[test]
+fn what_costs_money_or_leaks_a_token_is_refused_before_anything_is_made() {
+    let environment = Environment::new();
+    let hub = Hub::start(&environment, &environment.path("hub"));
+    model(&hub);
+    let paid = space(
+        &environment,
+        &hub,
+        &["create", "student", "--name", "demo", "--hardware", "t4-small"],
+    );
+    assert_eq!(paid.status.code(), Some(5));
+    assert!(
+        stderr(&paid).contains("0.40 USD an hour") && stderr(&paid).contains("--accept-cost"),
+        "{}",
+        stderr(&paid)
+    );
+    let own = space(
+        &environment,
+        &hub,
+        &["create", "student", "--name", "demo", "--secret", "HF_TOKEN"],
+    );
+    assert_eq!(own.status.code(), Some(2));
+    assert!(!stderr(&own).contains(&hub.token));
+    let missing = space(&environment, &hub, &["create", "nothing", "--name", "demo"]);
+    assert_eq!(missing.status.code(), Some(6), "{}", stderr(&missing));
+    let leak = format!("--title=token {}", hub.token);
+    let refused = space(
+        &environment,
+        &hub,
+        &["create", "student", "--name", "demo", &leak],
+    );
+    assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
+    assert!(json_lines(&space(&environment, &hub, &["ls"])).is_empty());
+    assert!(hub.terminate());
+}
