@@ -33,7 +33,7 @@ Tasks:
   conformance        the official Python client against `bashgym hub serve`
   tidy               who may import whom, and the project's house rules
   deny               licences, bans and sources of every dependency (cargo-deny)
-  bench [cli|data|jobs|transfer|all] [--profile NAME]
+  bench [cli|data|jobs|server|transfer|all] [--profile NAME]
                      measured figures beside their limits
 ";
 

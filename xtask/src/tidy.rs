@@ -33,6 +33,16 @@ const LAYERS: &[Layer] = &[
         stays_away_from: &["reqwest", "axum", "sqlx", "clap"],
     },
     Layer {
+        name: "hf-inference",
+        may_import: &["hf-core"],
+        stays_away_from: &["reqwest", "axum", "sqlx", "clap"],
+    },
+    Layer {
+        name: "hf-spaces",
+        may_import: &["hf-core"],
+        stays_away_from: &["reqwest", "axum", "sqlx", "clap"],
+    },
+    Layer {
         name: "hf-local",
         may_import: &["hf-core"],
         stays_away_from: &["reqwest", "clap", "hf-hub"],
@@ -56,6 +66,7 @@ const LAYERS: &[Layer] = &[
         name: "bashgym-core",
         may_import: &[
             "hf-core",
+            "hf-inference",
             "hf-jobs",
             "hf-datasets",
             "bashgym-gate",
@@ -72,6 +83,7 @@ const LAYERS: &[Layer] = &[
         name: "bashgym-server",
         may_import: &[
             "hf-core",
+            "hf-inference",
             "hf-jobs",
             "hf-datasets",
             "bashgym-gate",
@@ -84,8 +96,10 @@ const LAYERS: &[Layer] = &[
         name: "bashgym-cli",
         may_import: &[
             "hf-core",
+            "hf-inference",
             "hf-jobs",
             "hf-datasets",
+            "hf-spaces",
             "hf-local",
             "bashgym-gate",
             "bashgym-traces",

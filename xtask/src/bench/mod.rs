@@ -3,6 +3,7 @@
 
 mod data;
 mod jobs;
+mod server;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -27,8 +28,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if what == MEASURE {
         return measure_here(&args[1..]);
     }
-    if !["all", "cli", "data", "jobs", "transfer"].contains(&what) {
-        bail!("`bench` takes cli, data, jobs, transfer or all, and --profile NAME");
+    if !["all", "cli", "data", "jobs", "server", "transfer"].contains(&what) {
+        bail!("`bench` takes cli, data, jobs, server, transfer or all, and --profile NAME");
     }
     let profile = match &args[args.len().min(1)..] {
         [] => "release",
@@ -37,6 +38,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     };
     if what == "data" {
         return data::run(profile);
+    }
+    if what == "server" {
+        return server::run(profile);
     }
     let binary = build_bashgym(profile)?;
     let size = std::fs::metadata(&binary)
@@ -53,6 +57,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         transfer(&binary)?;
     }
     if what == "all" {
+        server::run(profile)?;
         data::run(profile)?;
     }
     Ok(())
