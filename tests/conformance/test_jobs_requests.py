@@ -29,6 +29,8 @@ DIFFERENCES = {
                                "case is reserved in the ledger first",
     "starting is exactly once": "the label bashgym-intent, and GETs by it before and after the POST: a lost answer or a crash "
                                 "makes no second job; then a GET of the job that is shown",
+    "schedules have a label": "bashgym-schedule, by which the runs that the clock starts are found and booked; `rm` and `label` read the "
+                              "schedule first, so as to book its runs and to keep that label",
     "schedule verbs show": "GET after suspend and resume: the Hub's answer to them is not documented, and the command shows the job",
 }
 HARDWARE = [{"name": name, "prettyName": name, "cpu": "2 vCPU", "ram": "16 GB", "accelerator": None, "unitCostMicroUSD": price, "unitCostUSD": price / 1e6,
@@ -192,11 +194,13 @@ SAME = {
     "hardware": (("hardware",), lambda api: api.list_jobs_hardware()),
     "schedule list": (("schedule", "ls", "--label", "a=b"), lambda api: api.list_scheduled_jobs(labels={"a": "b"})),
     "schedule inspect": (("schedule", "show", JOB), lambda api: api.inspect_scheduled_job(scheduled_job_id=JOB)),
-    "schedule delete": (("schedule", "rm", JOB), lambda api: api.delete_scheduled_job(scheduled_job_id=JOB)),
     "schedule set": (
         ("schedule", "set", JOB, "@daily"),
         lambda api: api.update_scheduled_job_schedule(scheduled_job_id=JOB, schedule="@daily"),
     ),
+}
+LOOKING = {
+    "schedule delete": (("schedule", "rm", JOB), lambda api: api.delete_scheduled_job(scheduled_job_id=JOB)),
     "schedule labels": (
         ("schedule", "label", JOB, "a=b"),
         lambda api: api.update_scheduled_job_labels(scheduled_job_id=JOB, labels={"a": "b"}),
@@ -212,6 +216,15 @@ def test_requests_are_the_official_client_s(name, ours, theirs):
     assert ours(*command) == wanted
 
 
+@pytest.mark.parametrize("name", LOOKING)
+def test_a_schedule_is_read_before_it_is_changed(name, ours, theirs):
+    assert "schedules have a label" in DIFFERENCES
+    command, call = LOOKING[name]
+    wanted = theirs(call)
+    assert wanted, "the official client asked nothing"
+    assert ours(*command) == [SCHEDULED_LOOK, *wanted]
+
+
 def without_safety(requests):
     """What is left of starting a job without the two differences that make it safe."""
     left = []
@@ -222,6 +235,8 @@ def without_safety(requests):
             continue
         if path in ("/api/jobs/ada", "/api/jobs/lab"):
             assert body["labels"].pop(INTENT).startswith("job-")
+        if (method, path) == ("POST", "/api/scheduled-jobs/ada"):
+            assert body["jobSpec"]["labels"].pop("bashgym-schedule")
         left.append((method, path, query, body))
     return left
 

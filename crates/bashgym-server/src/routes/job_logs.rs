@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use bashgym_core::store::JobStream;
+use futures::future::ready;
 use futures::{Stream, StreamExt, TryStreamExt};
 use hf_core::{HfError, scrub_secrets};
 use hf_jobs::{LogLine, LogOptions};
@@ -137,20 +138,20 @@ pub(crate) async fn page(
     let options = LogOptions {
         follow: false,
         tail: query.tail.map(u64::from),
-        skip: query.after.unwrap_or_default(),
         heading: true,
         ..LogOptions::default()
     };
+    let after = query.after.unwrap_or_default();
     let wanted = query.tail.unwrap_or(limit) as usize;
     let lines: Vec<LogLine> = runner
         .stream_logs(&id, options)
+        // The Hub sends the log from its beginning; a number beyond its end is no reason to doubt the log.
+        .try_filter(|line| ready(line.index >= after))
         .take(wanted)
         .try_collect()
         .await?;
     let lines: Vec<Line> = lines.into_iter().map(Line::from).collect();
-    let next = lines
-        .last()
-        .map_or(query.after.unwrap_or_default(), |line| line.number);
+    let next = lines.last().map_or(after, |line| line.number);
     Ok(axum::Json(Lines {
         lines,
         next,
