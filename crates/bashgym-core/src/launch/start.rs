@@ -40,6 +40,31 @@ impl Work {
         }
     }
 
+    /// What a job may cost, by the Hub's list of hardware.
+    ///
+    /// # Errors
+    /// [`LaunchError::NotCreated`] when the Hub does not list its hardware.
+    pub async fn price(&self, runner: &HfJobRunner, allow_unknown: bool) -> Result<LaunchPrice, LaunchError> {
+        let all = runner.hardware().await.map_err(LaunchError::NotCreated)?;
+        let flavor = all.iter().find(|hardware| hardware.name == self.flavor);
+        let ports = if self.has_ports {
+            PORTS_MICRO_USD_PER_MINUTE
+        } else {
+            0
+        };
+        Ok(LaunchPrice {
+            micro_usd_per_minute: flavor
+                .and_then(JobHardware::micro_usd_per_minute)
+                .and_then(|rate| rate.checked_add(ports)),
+            // Whether the time-out is that of the job or of each attempt is not known.
+            timeout_secs: self
+                .timeout_secs
+                .map(|seconds| seconds.saturating_mul(self.attempts.max(1))),
+            cap_micro_usd: None,
+            allow_unknown,
+        })
+    }
+
     /// What it is for, in the ledger.
     pub fn purpose(&self) -> String {
         format!("job on {}", self.flavor)
@@ -77,31 +102,6 @@ impl JobStarter {
             read_line: read_train_line,
             policy: LaunchPolicy::default(),
         }
-    }
-
-    /// What a job may cost, by the Hub's list of hardware.
-    ///
-    /// # Errors
-    /// [`LaunchError::NotCreated`] when the Hub does not list its hardware.
-    pub async fn price(&self, work: &Work, allow_unknown: bool) -> Result<LaunchPrice, LaunchError> {
-        let all = self.runner.hardware().await.map_err(LaunchError::NotCreated)?;
-        let flavor = all.iter().find(|hardware| hardware.name == work.flavor);
-        let ports = if work.has_ports {
-            PORTS_MICRO_USD_PER_MINUTE
-        } else {
-            0
-        };
-        Ok(LaunchPrice {
-            micro_usd_per_minute: flavor
-                .and_then(JobHardware::micro_usd_per_minute)
-                .and_then(|rate| rate.checked_add(ports)),
-            // Whether the time-out is that of the job or of each attempt is not known.
-            timeout_secs: work
-                .timeout_secs
-                .map(|seconds| seconds.saturating_mul(work.attempts.max(1))),
-            cap_micro_usd: None,
-            allow_unknown,
-        })
     }
 
     /// Submits a job exactly once for its intent, with its worst case reserved, and returns its launch.

@@ -144,8 +144,8 @@ pub(crate) async fn submit(
     let secrets: Vec<&str> = spec.secrets.values().map(SecretValue::expose).collect();
     state.parts.composition.remember_secrets(&secrets)?;
     let starter = state.parts.starter(&hub);
-    let price = starter
-        .price(&Work::of_spec(&spec), request.allow_unknown_price)
+    let price = Work::of_spec(&spec)
+        .price(&starter.runner, request.allow_unknown_price)
         .await?;
     let launched = starter.submit(&spec, price, key.as_deref()).await?;
     let Some(job_id) = launched.job_id() else {
@@ -180,10 +180,8 @@ pub(crate) async fn plan(
 ) -> Result<axum::Json<JobPlan>, Problem> {
     let hub = state.hub().await?;
     let spec = request.spec(&hub)?;
-    let price = state
-        .parts
-        .starter(&hub)
-        .price(&Work::of_spec(&spec), request.allow_unknown_price)
+    let price = Work::of_spec(&spec)
+        .price(&hub.jobs(), request.allow_unknown_price)
         .await?;
     Ok(axum::Json(JobPlan {
         namespace: hub.namespace.to_string(),

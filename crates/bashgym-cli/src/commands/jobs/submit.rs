@@ -87,8 +87,9 @@ impl Jobs<'_> {
 
     /// What a job may cost, by the Hub's list of hardware.
     pub(crate) async fn price(&self, work: &Work, allow_unknown: bool) -> Result<LaunchPrice, CliError> {
-        let starter = self.books().await?.starter;
-        starter.price(work, allow_unknown).await.map_err(launch_error)
+        work.price(&self.runner, allow_unknown)
+            .await
+            .map_err(launch_error)
     }
 
     /// Submits a job exactly once for its intent, with its worst case reserved.
