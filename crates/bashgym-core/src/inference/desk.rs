@@ -25,6 +25,17 @@ pub enum UnknownPrice {
     Free,
 }
 
+impl UnknownPrice {
+    /// What holds at a Hub: what runs on this machine is paid to nobody, elsewhere it has to be allowed.
+    pub fn at(embedded: bool, allowed: bool) -> Self {
+        match (embedded, allowed) {
+            (true, _) => Self::Free,
+            (false, true) => Self::Accept,
+            (false, false) => Self::Refuse,
+        }
+    }
+}
+
 /// Why a call was not answered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

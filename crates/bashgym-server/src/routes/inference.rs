@@ -117,12 +117,7 @@ fn desk(
     hub: &crate::parts::HubConnection,
     allow_unknown: bool,
 ) -> Result<InferenceDesk, Problem> {
-    let unknown_price = match (hub.embedded, allow_unknown) {
-        // What runs on this machine is paid to nobody.
-        (true, _) => UnknownPrice::Free,
-        (false, true) => UnknownPrice::Accept,
-        (false, false) => UnknownPrice::Refuse,
-    };
+    let unknown_price = UnknownPrice::at(hub.embedded, allow_unknown);
     Ok(state.desk(hub)?.with_unknown_price(unknown_price))
 }
 

@@ -227,7 +227,11 @@ async fn build(args: BuildArgs, context: &Context) -> Result<(), CliError> {
     Ok(())
 }
 
-fn manager(connection: &Connection, namespace: Option<&str>) -> Result<HfDatasetManager, CliError> {
+/// The datasets of a namespace; without one, of the connection's own.
+pub(crate) fn manager(
+    connection: &Connection,
+    namespace: Option<&str>,
+) -> Result<HfDatasetManager, CliError> {
     let namespace = match namespace {
         Some(namespace) => namespace.parse()?,
         None => connection.namespace.clone(),

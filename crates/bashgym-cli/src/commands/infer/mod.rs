@@ -94,12 +94,7 @@ async fn desk(
     let connection = context.connect().await?;
     let store = Arc::new(context.store().await?);
     let ledger = Arc::new(context.ledger().await?);
-    let unknown_price = match (connection.embedded, allow_unknown_price) {
-        // What runs on this machine is paid to nobody.
-        (true, _) => UnknownPrice::Free,
-        (false, true) => UnknownPrice::Accept,
-        (false, false) => UnknownPrice::Refuse,
-    };
+    let unknown_price = UnknownPrice::at(connection.embedded, allow_unknown_price);
     Ok(InferenceDesk::new(
         &connection.client,
         config,

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use bashgym_core::publish::{PublishGate, clean_traces};
 use bashgym_traces::find_session_files;
 use clap::Args;
-use hf_datasets::HfDatasetManager;
 use serde_json::json;
 
-use crate::commands::data::CardArgs;
+use crate::commands::data::{CardArgs, manager};
 use crate::commands::run::inputs;
 use crate::context::Context;
 use crate::error::{CliError, io_error};
@@ -71,11 +70,7 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     let screen = TransferScreen::new(context.output);
     let mut config = args.card.config(&repo);
     config.progress = screen.progress();
-    let namespace = match repo.namespace() {
-        Some(namespace) => namespace.parse()?,
-        None => connection.namespace.clone(),
-    };
-    let uploaded = HfDatasetManager::new(connection.client.clone(), namespace)
+    let uploaded = manager(&connection, repo.namespace())?
         .with_gate(gate.upload_gate())
         .upload_traces(&clean.files, &config)
         .await
