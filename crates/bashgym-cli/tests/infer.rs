@@ -3,31 +3,16 @@
 
 mod common;
 
-use common::{Environment, Hub, assert_success, fixtures, json_lines, stderr};
+use common::{Environment, Hub, assert_success, json_lines, stderr};
 use serde_json::{Value, json};
 
 /// A student that knows nothing, in the Hub's repository `student`; five steps are enough to answer.
 fn student(environment: &Environment, hub: &Hub) -> String {
-    let dataset = environment.path("dataset");
-    let built = environment
-        .bashgym(["data", "build"])
-        .arg(fixtures())
-        .arg("--out")
-        .arg(&dataset)
-        .output()
-        .unwrap();
-    assert_success(&built);
-    let pushed = hub
-        .bashgym(environment, ["--format", "json", "data", "push"])
-        .arg(&dataset)
-        .arg("sessions")
-        .output()
-        .unwrap();
-    assert_success(&pushed);
+    let pushed = hub.push_sessions(environment);
     let model = format!("{}/student", hub.name);
     let config = json!({
         "dataset_repo": format!("{}/sessions", hub.name),
-        "dataset_revision": json_lines(&pushed)[0]["revision"],
+        "dataset_revision": pushed["revision"],
         "model_repo": model,
         "run_id": "run",
         "training": {"preset": "tiny", "seed": 1, "max_steps": 5, "max_seconds": null, "timeout_seconds": 600},

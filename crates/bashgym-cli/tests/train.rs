@@ -345,22 +345,7 @@ fn case_16_a_plan_only_reads_and_refuses_a_time_out_that_is_too_short() {
 fn a_dataset_on_the_hub_becomes_a_verified_student() {
     let environment = Environment::new();
     let hub = Hub::start(&environment, &environment.path("hub"));
-    let dataset = environment.path("dataset");
-    let built = environment
-        .bashgym(["data", "build"])
-        .arg(fixtures())
-        .arg("--out")
-        .arg(&dataset)
-        .output()
-        .unwrap();
-    assert_success(&built);
-    let pushed = hub
-        .bashgym(&environment, ["data", "push"])
-        .arg(&dataset)
-        .arg("sessions")
-        .output()
-        .unwrap();
-    assert_success(&pushed);
+    hub.push_sessions(&environment);
     let output = hub
         .bashgym(
             &environment,
@@ -388,22 +373,7 @@ fn a_dataset_on_the_hub_becomes_a_verified_student() {
 fn case_18_the_next_job_goes_on_from_the_checkpoint_that_was_pushed() {
     let environment = Environment::new();
     let hub = Hub::start(&environment, &environment.path("hub"));
-    let dataset = environment.path("dataset");
-    let built = environment
-        .bashgym(["data", "build"])
-        .arg(fixtures())
-        .arg("--out")
-        .arg(&dataset)
-        .output()
-        .unwrap();
-    assert_success(&built);
-    let pushed = hub
-        .bashgym(&environment, ["--format", "json", "data", "push"])
-        .arg(&dataset)
-        .arg("sessions")
-        .output()
-        .unwrap();
-    assert_success(&pushed);
+    let pushed = hub.push_sessions(&environment);
     let worker = |run: &str, preset: &str, steps: u64| -> Command {
         let job = tempfile::Builder::new()
             .prefix("job-")
@@ -412,7 +382,7 @@ fn case_18_the_next_job_goes_on_from_the_checkpoint_that_was_pushed() {
             .keep();
         let config = json!({
             "dataset_repo": format!("{}/sessions", hub.name),
-            "dataset_revision": json_lines(&pushed)[0]["revision"],
+            "dataset_revision": pushed["revision"],
             "model_repo": format!("{}/student", hub.name),
             "run_id": run,
             "training": {"preset": preset, "seed": 1, "max_steps": steps, "max_seconds": null, "timeout_seconds": 7200,

@@ -149,6 +149,27 @@ impl Hub {
         command
     }
 
+    /// Builds the sample sessions into a dataset and pushes it as `sessions`; what `data push` told.
+    pub(crate) fn push_sessions(&self, environment: &Environment) -> Value {
+        let dataset = environment.path("dataset");
+        let built = environment
+            .bashgym(["data", "build"])
+            .arg(fixtures())
+            .arg("--out")
+            .arg(&dataset)
+            .output()
+            .unwrap();
+        assert_success(&built);
+        let pushed = self
+            .bashgym(environment, ["--format", "json", "data", "push"])
+            .arg(&dataset)
+            .arg("sessions")
+            .output()
+            .unwrap();
+        assert_success(&pushed);
+        json_lines(&pushed).remove(0)
+    }
+
     pub(crate) fn client(&self) -> hf_core::HfClient {
         hf_core::HfClient::builder()
             .endpoint(self.endpoint.parse().unwrap())
