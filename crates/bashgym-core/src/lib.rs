@@ -4,6 +4,7 @@
 //! A composition root (the `bashgym` command, a server) brings a Hub client, a store and a sampler, and drives
 //! [`run::RunService`]. Nothing here knows whether the Hub is Hugging Face or the embedded one.
 
+pub mod backend;
 pub mod error;
 pub mod events;
 pub mod explain;
