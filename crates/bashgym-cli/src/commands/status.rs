@@ -79,6 +79,11 @@ pub(crate) async fn run(_: StatusArgs, context: &Context) -> Result<(), CliError
         let unlock = unlock.split(" (it needs ").next().unwrap_or_default();
         output.line(plain(&format!("\n {why}; to unlock: {unlock}")))?;
     }
+    if look.embedded {
+        output.line(
+            "\n On this machine, without any of these: datasets, training, inference and Spaces on the embedded Hub, at no cost",
+        )?;
+    }
     output.line("")?;
     output.line(wallet::shown(&wallet))?;
     output.line("")?;

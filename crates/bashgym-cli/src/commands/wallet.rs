@@ -45,6 +45,10 @@ pub(crate) fn shown(wallet: &Wallet) -> comfy_table::Table {
             format!("{}; for {}", credit.plan, credit.pays_for),
         );
     }
+    if let Some((why, unlock)) = same_for_all(wallet) {
+        add("wallet", "not known".to_owned(), format!("{why}; {unlock}"));
+        return shown;
+    }
     match &wallet.spend {
         Part::Known(spend) => {
             let until = spend
@@ -115,4 +119,22 @@ pub(crate) fn shown(wallet: &Wallet) -> comfy_table::Table {
         format!("{}: {}", wallet.balance.why, wallet.balance.url),
     );
     shown
+}
+
+/// Why nothing is known, and what to do, when it is one reason for all parts.
+fn same_for_all(wallet: &Wallet) -> Option<(&str, &str)> {
+    fn gap<T>(part: &Part<T>) -> Option<(&str, &str)> {
+        match part {
+            Part::Known(_) => None,
+            Part::Unavailable { why, unlock } => Some((why, unlock)),
+        }
+    }
+    let first = gap(&wallet.spend)?;
+    let others = [
+        gap(&wallet.jobs),
+        gap(&wallet.inference),
+        gap(&wallet.zero_gpu),
+        gap(&wallet.storage),
+    ];
+    others.iter().all(|other| *other == Some(first)).then_some(first)
 }
