@@ -58,7 +58,11 @@ pub(super) fn fit(steps: &[Size], room: Size) -> Option<(usize, usize)> {
     Some((from, last + 1))
 }
 
-/// Cuts the middle out of a text that is longer than `limit` characters and says so in its place.
+/// A word that is longer is cut where the limit falls.
+const LONGEST_WORD: usize = 64;
+
+/// Cuts the middle out of a text that is longer than `limit` characters and says so in its place. Words stay whole: half a name is
+/// another name, to whoever looks for names.
 pub(super) fn shorten(text: &mut String, limit: usize) -> bool {
     if text.len() <= limit {
         return false;
@@ -71,9 +75,25 @@ pub(super) fn shorten(text: &mut String, limit: usize) -> bool {
     let tail = limit - head;
     let at = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
     let (start, end) = (at(head), at(length - tail));
-    let note = format!("\n[... {} characters left out ...]\n", length - limit);
+    let start = start - half_word(text[..start].chars().rev(), text[start..].chars().next());
+    let end = end + half_word(text[end..].chars(), text[..end].chars().next_back());
+    let note = format!("\n[... {} characters left out ...]\n", chars(&text[start..end]));
     text.replace_range(start..end, &note);
     true
+}
+
+/// How many bytes lead away from a cut to the end of the word it falls in; none if `beyond`, the character on its other side, is
+/// of no word.
+fn half_word(away: impl Iterator<Item = char>, beyond: Option<char>) -> usize {
+    let is_word = |c: &char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '@' | '+');
+    if !beyond.is_some_and(|c| is_word(&c)) {
+        return 0;
+    }
+    let half: Vec<char> = away.take_while(is_word).take(LONGEST_WORD + 1).collect();
+    if half.len() > LONGEST_WORD {
+        return 0;
+    }
+    half.into_iter().map(char::len_utf8).sum()
 }
 
 fn chars(text: &str) -> usize {
@@ -111,17 +131,35 @@ mod tests {
 
     #[test]
     fn long_texts_lose_their_middle_and_say_so() {
-        let mut text = "é".repeat(100);
+        let mut text = "→".repeat(100);
         assert!(shorten(&mut text, 30));
         assert_eq!(
             text,
             format!(
                 "{}\n[... 70 characters left out ...]\n{}",
-                "é".repeat(20),
-                "é".repeat(10)
+                "→".repeat(20),
+                "→".repeat(10)
             )
         );
-        let mut short = "é".repeat(30);
+        let mut short = "→".repeat(30);
         assert!(!shorten(&mut short, 30));
+    }
+
+    #[test]
+    fn a_cut_falls_between_words() {
+        let whole = "see /Users/user_65th3j6c/src and write to jané-9@mail.example again ".repeat(4);
+        let words: std::collections::HashSet<&str> = whole.split([' ', '/']).collect();
+        for limit in 1..chars(&whole) {
+            let mut text = whole.clone();
+            assert!(shorten(&mut text, limit));
+            let (head, rest) = text.split_once("\n[... ").unwrap();
+            let (count, tail) = rest.split_once(" characters left out ...]\n").unwrap();
+            let count: usize = count.parse().unwrap();
+            assert_eq!(chars(head) + count + chars(tail), chars(&whole));
+            assert!(chars(head) + chars(tail) <= limit);
+            for word in head.split([' ', '/']).chain(tail.split([' ', '/'])) {
+                assert!(words.contains(word), "{word:?} at {limit}");
+            }
+        }
     }
 }
