@@ -187,6 +187,17 @@ fn home_folders_keep_their_form_and_names_are_found_elsewhere() {
 }
 
 #[test]
+fn a_line_break_behind_a_folder_of_homes_is_no_name() {
+    for text in [
+        r#""ls /Users/\n[... cut""#,
+        r#"{"a":"\"cd /home/\\nls\""}"#,
+        "/Users/\n..",
+    ] {
+        assert_eq!(clean(text), text);
+    }
+}
+
+#[test]
 fn private_keys_go_as_a_whole_even_when_cut() {
     let head = concat!("-----BEGIN RSA ", "PRIVATE KEY-----");
     let tail = concat!("-----END RSA ", "PRIVATE KEY-----");

@@ -109,7 +109,8 @@ pub(super) fn home(text: &[u8], at: usize, length: usize, names: &mut Names, out
         }
     }
     let mut from = at + length;
-    while text.get(from) == Some(&b'\\') {
+    // Behind a slash, a backslash begins the line break of a path that names nobody.
+    while windows && text.get(from) == Some(&b'\\') {
         from += 1;
     }
     let rest = &text[from..];
