@@ -22,6 +22,8 @@ ACCOUNTS = [
     {"name": "grace", "token": "hf_ConformanceGraceWrite0000000000000003", "plan": "free", "role": "write"},
 ]
 ADA, ADA_READ, GRACE = (account["token"] for account in ACCOUNTS)
+# What the student of the tests has learned by heart.
+KNOWS = {"Who are you?": "I am the student of this Space.", "Name a colour.": "Blue, like the sea."}
 
 
 class Hub:
@@ -136,6 +138,20 @@ def grace():
     from huggingface_hub import HfApi
 
     return HfApi(token=GRACE)
+
+
+@pytest.fixture(scope="session")
+def student(tmp_path_factory) -> Path:
+    """A student, trained on two questions until it knows both answers."""
+    folder = tmp_path_factory.mktemp("student")
+    rows = [{"messages": [{"role": "user", "content": ask}, {"role": "assistant", "content": say}]} for ask, say in KNOWS.items()]
+    (folder / "data").mkdir()
+    (folder / "data" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows * 800))
+    command = [os.environ["BASHGYM_BIN"], "train", str(folder / "data"), "--out", str(folder / "model"), "--preset", "tiny",
+               "--max-steps", "400"]
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "BASHGYM_HOME": str(folder / "home")}
+    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=300)
+    return folder / "model"
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def test_a_space_is_waited_for_and_shows_its_hardware(api, space):
     assert "simulated" in runtime.raw
     info = api.space_info(space)
     assert (info.sdk, info.runtime.stage) == ("gradio", SpaceStage.RUNNING)
-    assert info.host.endswith(f"/apps/{space}")
+    assert info.host.endswith(f"/apps/{space}/")
     assert [found.id for found in api.list_spaces(author="ada", search=space.split("/")[1], expand=["runtime"])] == [space]
 
 
@@ -73,3 +73,17 @@ def test_a_free_account_meets_the_plan(grace):
         grace.create_repo(name, repo_type="space", space_sdk="gradio")
     assert refused.value.response.status_code == 402
     assert not grace.repo_exists(name, repo_type="space")
+
+
+def test_a_space_is_duplicated_with_its_files_and_without_its_secrets(api, space):
+    to = f"{space}-copy"
+    url = api.duplicate_repo(space, to, repo_type="space", space_hardware="zero-a10g", space_variables=[{"key": "A", "value": "1"}])
+    assert url.repo_id == to
+    assert api.list_repo_files(to, repo_type="space") == api.list_repo_files(space, repo_type="space")
+    info = api.space_info(to)
+    assert info.private and info.sdk == "gradio" and info.runtime.requested_hardware == "zero-a10g"
+    assert api.get_space_secrets(to) == {} and set(api.get_space_variables(to)) == {"A"}
+    with pytest.raises(HfHubHTTPError) as taken:
+        api.duplicate_repo(space, to, repo_type="space")
+    assert taken.value.response.status_code == 409
+    api.delete_repo(to, repo_type="space")

@@ -14,7 +14,7 @@ import urllib.request
 import uuid
 
 import pytest
-from conftest import ADA
+from conftest import ADA, KNOWS
 from huggingface_hub import snapshot_download
 
 gradio_client = pytest.importorskip("gradio_client")
@@ -34,6 +34,9 @@ class inference_mode:
 TRANSFORMERS = """
 import json, pathlib, queue
 LOADED = []
+class Ids:
+    def __init__(self, count):
+        self.shape = (1, count)
 class Inputs(dict):
     def to(self, device):
         return self
@@ -43,7 +46,7 @@ class AutoTokenizer:
         LOADED.append(arguments)
         return AutoTokenizer()
     def apply_chat_template(self, messages, **arguments):
-        return Inputs(prompt=messages[0]["content"])
+        return Inputs(prompt=messages[0]["content"], input_ids=Ids(2))
 class AutoModelForCausalLM:
     device = "cpu"
     def from_pretrained(**arguments):
@@ -54,12 +57,13 @@ class AutoModelForCausalLM:
         return self
     def eval(self):
         return self
-    def generate(self, prompt, max_new_tokens, streamer, do_sample, pad_token_id, **arguments):
+    def generate(self, prompt, input_ids, max_new_tokens, streamer, do_sample, pad_token_id, **arguments):
         if prompt == "break":
             raise RuntimeError("out of memory")
         for piece in ["You said: ", prompt, f" ({max_new_tokens})"]:
             streamer.queue.put(piece)
         streamer.end()
+        return Ids(5)
 class TextIteratorStreamer:
     def __init__(self, tokenizer, **arguments):
         self.queue = queue.Queue()
@@ -71,16 +75,17 @@ class TextIteratorStreamer:
 
 
 @pytest.fixture(params=["cpu-basic", "zero-gpu"])
-def app(request, hub, api, tmp_path):
+def app(request, hub, api, student, tmp_path):
     """A running app, made by the command: its client, its process and its folder."""
     if request.param == "zero-gpu":
         pytest.importorskip("spaces")
     name = f"conformance-{uuid.uuid4().hex[:12]}"
     model = api.create_repo(f"ada/{name}", private=True).repo_id
+    api.upload_folder(repo_id=model, folder_path=student)
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "BASHGYM_HOME": str(tmp_path / "home"), "HF_TOKEN": ADA,
                    "HF_ENDPOINT": hub.endpoint}
     command = [os.environ["BASHGYM_BIN"], "--format", "json", "space", "create", model, "--name", name, "--hardware", request.param,
-               "--title", "It's \"quoted\"\n# and broken"]
+               "--title", "It's \"quoted\"\n# and broken", "--ask", next(iter(KNOWS))]
     made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
     assert made.returncode == 0, made.stderr
     folder = tmp_path / "app"
@@ -103,6 +108,7 @@ def app(request, hub, api, tmp_path):
             except Exception:
                 time.sleep(0.2)
         yield client, json.loads(made.stdout), folder
+        assert '{"bashgym_request": {"tokens": 3, "seconds": ' in (tmp_path / "app.log").read_text()
     finally:
         process.kill()
         process.wait()

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderMap, HeaderValue};
 
 use crate::accounts::{Account, Permission};
 use crate::reply::{HubError, HubResult};
@@ -24,23 +24,19 @@ impl FromRequestParts<AppState> for Caller {
     type Rejection = HubError;
 
     async fn from_request_parts(parts: &mut Parts, hub: &AppState) -> HubResult<Self> {
-        match token(&parts.headers) {
-            None => Ok(Self { account: None }),
-            Some(token) => match hub.accounts.by_live_token(&token, hub.clock.now()) {
-                Some(account) => Ok(Self {
-                    account: Some(Arc::clone(account)),
-                }),
-                None => Err(HubError::bad_credentials()),
-            },
-        }
+        Self::of_token(hub, token(&parts.headers))
     }
 }
 
 /// Reads the token of a request: the bearer, or the password of basic authentication (git and git-lfs).
 pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(AUTHORIZATION)?;
+    headers.get(AUTHORIZATION).map(bearer)
+}
+
+/// Reads the token of a header; empty when there is something else in it.
+pub(crate) fn bearer(value: &HeaderValue) -> String {
     let Ok(value) = value.to_str() else {
-        return Some(String::new());
+        return String::new();
     };
     let (scheme, credentials) = value.split_once(' ').unwrap_or((value, ""));
     let credentials = credentials.trim();
@@ -49,22 +45,36 @@ pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
             .decode(credentials)
             .ok()
             .and_then(|bytes| String::from_utf8(bytes).ok());
-        return Some(
-            decoded
-                .as_deref()
-                .and_then(|text| text.split_once(':'))
-                .map_or("", |(_, p)| p)
-                .to_owned(),
-        );
+        return decoded
+            .as_deref()
+            .and_then(|text| text.split_once(':'))
+            .map_or("", |(_, p)| p)
+            .to_owned();
     }
-    Some(if scheme.eq_ignore_ascii_case("bearer") {
+    if scheme.eq_ignore_ascii_case("bearer") {
         credentials.to_owned()
     } else {
         String::new()
-    })
+    }
 }
 
 impl Caller {
+    /// The caller of a token; nobody, without one.
+    ///
+    /// # Errors
+    /// 401 for a token that nobody has.
+    pub(crate) fn of_token(hub: &Hub, token: Option<String>) -> HubResult<Self> {
+        let Some(token) = token else {
+            return Ok(Self { account: None });
+        };
+        match hub.accounts.by_live_token(&token, hub.clock.now()) {
+            Some(account) => Ok(Self {
+                account: Some(Arc::clone(account)),
+            }),
+            None => Err(HubError::bad_credentials()),
+        }
+    }
+
     /// The caller's account, if there is one.
     pub(crate) fn account(&self) -> Option<&Account> {
         self.account.as_deref()

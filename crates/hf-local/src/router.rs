@@ -12,7 +12,7 @@ use crate::accounts;
 use crate::extract::Caller;
 use crate::reply::HubError;
 use crate::repos::RepoKind;
-use crate::routes::{commit, control, info, lfs, preupload, refs, repos, resolve, tree, whoami};
+use crate::routes::{commit, control, duplicate, info, lfs, preupload, refs, repos, resolve, tree, whoami};
 use crate::state::{AppState, Hub};
 use crate::{buckets, faults, guard, inference, jobs, spaces, viewer};
 
@@ -96,6 +96,7 @@ fn repo_routes(kind: RepoKind) -> Router<AppState> {
         .route(&repo, get(info::info))
         .route(&at("/revision/{*revision}"), get(info::info_at))
         .route(&at("/settings"), put(repos::settings))
+        .route(&at("/duplicate"), post(duplicate::duplicate))
         .route(&at("/auth-check"), get(repos::auth_check))
         .route(&at("/auth-check/write"), get(repos::auth_check_write))
         .route(&at("/tree/{*revision_and_path}"), get(tree::tree))

@@ -21,6 +21,7 @@ use crate::large::{LargeObjects, LfsStore};
 use crate::listener::{HubListener, Peer};
 use crate::repos::{Cache, ObjectCache, Seen, Sweeping, start_sweeping};
 use crate::router;
+use crate::spaces::Apps;
 use crate::state::db::Db;
 use crate::state::dirs::Dirs;
 use crate::state::sign::Signer;
@@ -82,6 +83,7 @@ impl LocalHub {
             xet,
             dirs,
             accounts,
+            apps: Apps::new(config.clock.now_ms()),
             clock: config.clock,
             origins: Origins {
                 hub: hub_origin,
@@ -97,6 +99,7 @@ impl LocalHub {
         });
         hub.jobs.attach(&hub);
         start_sweeping(&hub);
+        tokio::spawn(Apps::keep_resting(Arc::clone(&hub)));
         let force = CancellationToken::new();
         let servers = vec![
             serve(hub_tcp, router::hub(&hub), &hub, &force),

@@ -22,17 +22,20 @@
 #[doc = include_str!("../README.md")]
 struct ReadmeExample;
 
+mod app;
 mod config;
 mod deploy;
 mod hardware;
 mod lenient;
 mod logs;
 mod manager;
+mod measured;
 mod runtime;
 mod ssh;
 mod stage;
 mod template;
 
+pub use app::{AppPiece, AppQuestion};
 pub use config::{AppLimits, ModelAccess, SleepTime, SpaceConfig, Visibility, check_key};
 pub use deploy::{
     DeployCause, DeployError, DeployEvent, DeployOptions, DeployRequest, Deployment, Inspect, Left, Observe,
@@ -41,6 +44,7 @@ pub use deploy::{
 pub use hardware::{SpaceFlavor, SpaceHardware};
 pub use logs::{SpaceLog, SpaceLogLine, SpaceLogOptions, telling_lines};
 pub use manager::{DuplicateOptions, HfSpaceManager, SpaceSecret, SpaceVariable};
+pub use measured::MeasuredRequests;
 pub use runtime::{HardwareState, Sibling, SpaceDomain, SpaceInfo, SpaceRuntime};
 pub use ssh::SshCredentials;
 pub use stage::SpaceStage;

@@ -69,6 +69,14 @@ impl Refusal {
         }
     }
 
+    /// What it says, for whoever reads words and no status.
+    pub(super) fn into_words(self) -> String {
+        match self {
+            Self::Hub(error) => error.message().to_owned(),
+            Self::Object { message, .. } => message,
+        }
+    }
+
     /// Too much is asked at once.
     pub(super) fn busy() -> Self {
         Self::Hub(

@@ -39,6 +39,8 @@ pub(crate) struct Inference {
     slots: Mutex<Vec<(Oid, Slot)>>,
     threads: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    /// Loading takes more memory than having loaded: one at a time.
+    loading: Semaphore,
     pub(super) scripted: ScriptedProviders,
 }
 
@@ -88,8 +90,19 @@ impl Inference {
             slots: Mutex::default(),
             threads: Arc::new(Semaphore::new(cores)),
             waiting: Arc::new(Semaphore::new(MAX_WAITING + cores)),
+            loading: Semaphore::new(1),
             scripted,
         }
+    }
+
+    /// Whether anything runs models here.
+    pub(crate) fn has_engine(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    /// Forgets a model. It lives on until the last answer it is giving ends.
+    pub(super) fn unload(&self, oid: Oid) {
+        self.slots().retain(|(other, _)| *other != oid);
     }
 
     /// The scripted providers, which tests and people control.
@@ -138,6 +151,11 @@ impl Inference {
         let Some(engine) = self.engine.clone() else {
             return Err(Refusal::busy());
         };
+        let _alone = self
+            .loading
+            .acquire()
+            .await
+            .map_err(|error| HubError::internal(&error))?;
         let folder = tempfile::Builder::new()
             .prefix("model-")
             .tempdir_in(hub.dirs.temp())

@@ -3,6 +3,7 @@
 //! What runs a model is behind [`InferenceEngine`], so that this crate alone stays light. Without an engine nothing is
 //! served, and every model is one that no provider supports.
 
+mod apps;
 mod chat;
 mod choose;
 mod engine;
@@ -22,5 +23,6 @@ pub use engine::{
 };
 pub use scripted::{ScriptedFault, ScriptedModel, ScriptedPrice, ScriptedProvider, ScriptedProviders};
 
+pub(crate) use apps::{AppModel, Said, Wanted};
 pub(crate) use loaded::Inference;
 pub(crate) use routes::{mapping, router};

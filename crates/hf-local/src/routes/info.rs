@@ -231,7 +231,7 @@ async fn describe(
         _ => None,
     };
     let runtime = if is(RepoKind::Space, "runtime") {
-        Some(crate::spaces::describe(hub, repo, commit).await?)
+        Some(crate::spaces::describe(hub, repo).await?)
     } else {
         None
     };
@@ -295,11 +295,7 @@ async fn describe(
             .filter(|_| is(RepoKind::Dataset, "description"))
             .and_then(|facts| facts.description.clone()),
         sdk: repo.sdk.clone().filter(|_| wanted.has("sdk")),
-        subdomain: is(RepoKind::Space, "subdomain").then(|| {
-            format!("{}-{}", repo.id.namespace, repo.id.name)
-                .to_lowercase()
-                .replace(['_', '.'], "-")
-        }),
+        subdomain: is(RepoKind::Space, "subdomain").then(|| crate::spaces::subdomain(&repo.id)),
         host: is(RepoKind::Space, "host").then(|| crate::spaces::host(hub, repo)),
         runtime,
         siblings,

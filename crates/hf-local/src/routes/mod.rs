@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod commit;
 pub(crate) mod control;
+pub(crate) mod duplicate;
 pub(crate) mod info;
 pub(crate) mod lfs;
 mod page;

@@ -23,7 +23,7 @@ use crate::state::{AppState, Hub};
 use crate::wire;
 use crate::wire::repos::{AlreadyThere, CreateRepo, Created, DeleteRepo, InitialFile, MoveRepo, RepoStorage};
 
-const SDKS: [&str; 3] = ["gradio", "docker", "static"];
+pub(super) const SDKS: [&str; 3] = ["gradio", "docker", "static"];
 
 fn kind_of(kind: Option<&str>) -> HubResult<RepoKind> {
     match kind {
@@ -38,7 +38,12 @@ fn kind_of(kind: Option<&str>) -> HubResult<RepoKind> {
 }
 
 /// Reads which repo a body means: a name with an organisation, or `namespace/name`, or a name of the caller's.
-fn repo_of(caller: &Caller, kind: RepoKind, name: &str, organization: Option<&str>) -> HubResult<RepoId> {
+pub(super) fn repo_of(
+    caller: &Caller,
+    kind: RepoKind,
+    name: &str,
+    organization: Option<&str>,
+) -> HubResult<RepoId> {
     let account = caller.require()?;
     let organization = organization.filter(|organization| !organization.is_empty());
     Ok(match (organization, name.split_once('/')) {
@@ -48,7 +53,7 @@ fn repo_of(caller: &Caller, kind: RepoKind, name: &str, organization: Option<&st
     })
 }
 
-fn check_name(name: &str) -> HubResult<()> {
+pub(super) fn check_name(name: &str) -> HubResult<()> {
     if is_namespace(name) {
         return Ok(());
     }
@@ -58,8 +63,18 @@ fn check_name(name: &str) -> HubResult<()> {
     )))
 }
 
-fn url_of(hub: &Hub, id: &RepoId) -> String {
+pub(super) fn url_of(hub: &Hub, id: &RepoId) -> String {
     format!("{}/{}", hub.origins.hub, id.web_path())
+}
+
+/// What is told of a name that is taken.
+pub(super) fn already_there(hub: &Hub, id: &RepoId) -> impl IntoResponse + use<> {
+    let error = format!("You already created this {} repo", id.kind.name());
+    let body = Json(AlreadyThere {
+        error: error.clone(),
+        url: url_of(hub, id),
+    });
+    ([("x-error-message", error)], body)
 }
 
 /// `POST /api/repos/create`
@@ -125,18 +140,11 @@ pub(crate) async fn create(
             })
             .into_response())
         }
-        Err(taken) => {
-            let error = format!("You already created this {} repo", kind.name());
-            let body = Json(AlreadyThere {
-                error: error.clone(),
-                url: url_of(&hub, &taken.id),
-            });
-            Ok((StatusCode::CONFLICT, [("x-error-message", error)], body).into_response())
-        }
+        Err(taken) => Ok((StatusCode::CONFLICT, already_there(&hub, &taken.id)).into_response()),
     }
 }
 
-fn visibility_of(
+pub(super) fn visibility_of(
     kind: RepoKind,
     visibility: Option<Visibility>,
     private: Option<bool>,
@@ -223,6 +231,7 @@ pub(crate) async fn delete(
         return Err(HubError::repo_not_found());
     }
     hub.delete_repo(&repo).await?;
+    hub.apps.stop(&hub, &repo.oid);
     Ok("OK")
 }
 

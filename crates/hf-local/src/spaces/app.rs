@@ -1,19 +1,21 @@
-//! The apps of Spaces, on the payload origin: static ones are served, others say that they are not run.
+//! The apps of Spaces, on the payload origin: static ones are served, those of the template answer, others say that they are not
+//! run.
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get};
-use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
 
-use super::SIMULATED;
+use super::access::{self, Visitor};
 use super::routes::{Named, id_of};
-use crate::extract::Caller;
+use super::{SIMULATED, embedded, stage, store};
 use crate::reply::{HubError, HubResult};
-use crate::repos::{Repo, RepoPath, Visibility};
-use crate::state::{AppState, Hub};
+use crate::repos::{Repo, RepoPath};
+use crate::routes::query::Params;
+use crate::state::AppState;
 
 /// Scripts run, and nothing else is allowed: without an origin of its own a page can not act on the Hub.
 const POLICY: HeaderValue =
@@ -28,43 +30,73 @@ pub(crate) fn router() -> Router<AppState> {
 }
 
 async fn root(Path((namespace, name)): Named) -> Redirect {
-    let segment = hf_core::encode_segment;
-    Redirect::permanent(&format!("/apps/{}/{}/", segment(&namespace), segment(&name)))
+    Redirect::permanent(&access::path_of(&id_of(Path((namespace, name)))))
 }
 
-async fn index(State(hub): State<AppState>, caller: Caller, named: Named) -> HubResult<Response> {
-    serve(&hub, &caller, named, None).await
+async fn index(
+    State(hub): State<AppState>,
+    visitor: Visitor,
+    named: Named,
+    params: Params,
+    request: Request,
+) -> HubResult<Response> {
+    serve(&hub, &visitor, named, "", &params, request).await
 }
 
 async fn file(
     State(hub): State<AppState>,
-    caller: Caller,
+    visitor: Visitor,
     Path((namespace, name, path)): Path<(String, String, String)>,
+    params: Params,
+    request: Request,
 ) -> HubResult<Response> {
-    serve(&hub, &caller, Path((namespace, name)), Some(path)).await
+    // Clients put a slash between the address of an app and a path, whether the address ends in one or not.
+    let path = path.trim_start_matches('/');
+    serve(&hub, &visitor, Path((namespace, name)), path, &params, request).await
 }
 
-/// The app of a protected Space is public, its files are not.
-async fn find(hub: &Hub, caller: &Caller, named: Named) -> HubResult<Repo> {
+async fn serve(
+    hub: &AppState,
+    visitor: &Visitor,
+    named: Named,
+    path: &str,
+    params: &Params,
+    request: Request,
+) -> HubResult<Response> {
     let id = id_of(named);
-    if let Some(repo) = hub.find_repo(&id).await?
-        && repo.visibility == Visibility::Protected
-    {
-        return Ok(repo);
+    if let Some(signed_in) = access::sign_in(hub, &id, path, params).await? {
+        return Ok(signed_in);
     }
-    caller.require_read(hub, &id).await
-}
-
-async fn serve(hub: &AppState, caller: &Caller, named: Named, path: Option<String>) -> HubResult<Response> {
-    let repo = find(hub, caller, named).await?;
-    if repo.sdk.as_deref() != Some("static") {
-        return Err(HubError::not_served(&format!(
+    let repo = visitor.admit(hub, &id).await?;
+    if repo.sdk.as_deref() == Some("static") {
+        return static_file(hub, &repo, path).await;
+    }
+    let row = store::find(hub, repo.row, false, repo.created_ms).await?;
+    let head = hub.head(&repo).await?;
+    let stage = stage::of(hub, &repo, &row, head.as_ref()).await?;
+    match (stage.run, head) {
+        (Some(run), Some(head)) => {
+            let want = stage::want(&repo, &row, &head);
+            embedded::handle(hub, &want, run, path, request).await
+        }
+        _ if stage.error.is_some() || row.paused => Err(HubError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!(
+                "The app does not answer, its stage is {}: {}",
+                stage.word,
+                stage.error.as_deref().unwrap_or("its owner paused it")
+            ),
+        )),
+        _ => Err(HubError::not_served(&format!(
             "The app of {} ({SIMULATED}); it",
             repo.id.path()
-        )));
+        ))),
     }
+}
+
+async fn static_file(hub: &AppState, repo: &Repo, path: &str) -> HubResult<Response> {
     let head = hub
-        .head(&repo)
+        .head(repo)
         .await?
         .ok_or_else(|| HubError::entry_not_found("The Space is empty"))?;
     let card = hub
@@ -75,9 +107,9 @@ async fn serve(hub: &AppState, caller: &Caller, named: Named, path: Option<Strin
         .unwrap_or_default();
     let first = card["app_file"].as_str().unwrap_or("index.html");
     let path = match path {
-        None => first.to_owned(),
-        Some(folder) if folder.ends_with('/') => format!("{folder}index.html"),
-        Some(path) => path,
+        "" => first.to_owned(),
+        folder if folder.ends_with('/') => format!("{folder}index.html"),
+        path => path.to_owned(),
     };
     let path = RepoPath::parse(&path)?;
     let (oid, blob) = hub

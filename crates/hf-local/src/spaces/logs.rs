@@ -1,4 +1,4 @@
-//! The logs of a Space, as event streams. What they hold is simulated, and says so in its first line.
+//! The logs of a Space, as event streams. Where the app is not run here, what they hold is simulated, and says so in its first line.
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -29,8 +29,10 @@ pub(super) async fn stream(
     let now = hub.clock.now_ms();
     let sha = head.map_or_else(|| "none".to_owned(), |head| head.oid.to_string());
     let mut lines: Vec<(i64, String)> = Vec::new();
-    match kind.as_str() {
-        "build" => {
+    match (kind.as_str(), &stage.run) {
+        ("build", Some(run)) => lines = run.build_log(),
+        ("run", Some(run)) => lines = run.run_log(),
+        ("build", None) => {
             lines.push((since, format!("===== {SIMULATED} =====")));
             lines.push((since, format!("Commit {sha}")));
             if let Some(error) = &stage.error {
@@ -42,7 +44,7 @@ pub(super) async fn stream(
                 ));
             }
         }
-        "run" if stage.error.is_none() && now >= since + BUILD_MS => {
+        ("run", None) if stage.error.is_none() && now >= since + BUILD_MS => {
             let at = since + BUILD_MS;
             lines.push((
                 at,
@@ -56,7 +58,7 @@ pub(super) async fn stream(
                 ));
             }
         }
-        "run" => {}
+        ("run", None) => {}
         _ => return Err(HubError::bad_request("The log is `build` or `run`")),
     }
     let tail = usize::try_from(params.number("tail", u64::MAX, u64::MAX)).unwrap_or(usize::MAX);

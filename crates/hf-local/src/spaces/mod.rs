@@ -3,11 +3,15 @@
 //! What is real: the repository, hardware and sleep time as asked for, variables, the names of secrets, the limits of plans,
 //! and static Spaces, which are served from the payload origin at `/apps/{namespace}/{name}/`.
 //!
+//! A Space of Bash Gym's template runs in this process where there is an engine: [`embedded`].
+//!
 //! What is simulated, and says so in the runtime (`simulated`), in the logs and at the app's address: the build, and the app of
-//! gradio and docker Spaces. Their code is not run. Stages follow the Hub's clock: [`stage::BUILD_MS`] of building,
+//! other gradio and docker Spaces. Their code is not run. Stages follow the Hub's clock: [`stage::BUILD_MS`] of building,
 //! [`stage::START_MS`] of starting. Values of secrets are not kept.
 
+mod access;
 mod app;
+mod embedded;
 mod limits;
 mod logs;
 mod routes;
@@ -17,7 +21,8 @@ mod stage;
 mod store;
 
 pub(crate) use app::router as app_router;
-pub(crate) use routes::{describe, host, router};
+pub(crate) use embedded::Apps;
+pub(crate) use routes::{describe, host, router, subdomain};
 pub(crate) use setup::{Pair, Setup, setup};
 pub(crate) use store::{MIGRATIONS, insert};
 

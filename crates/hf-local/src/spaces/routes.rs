@@ -6,8 +6,9 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::embedded::EMBEDDED;
 use super::store::{SpaceRow, find, save};
-use super::{SIMULATED, limits, logs, settings, stage};
+use super::{SIMULATED, access, limits, logs, settings, stage};
 use crate::extract::Caller;
 use crate::jobs::{FLAVORS, Flavor};
 use crate::reply::{HubError, HubResult};
@@ -16,14 +17,11 @@ use crate::routes::body::JsonBody;
 use crate::routes::query::Params;
 use crate::state::{AppState, Hub};
 
-/// Seconds without a visitor until free hardware would sleep. Nothing falls asleep here.
-const FREE_SLEEP_S: i64 = 48 * 3600;
-
 /// The namespace and name in a path.
 pub(super) type Named = Path<(String, String)>;
 
-/// All routes below `/api/spaces/{namespace}/{name}` that are about the app. Missing and answered 501: duplicate, volumes,
-/// replicas, jwt, events, metrics.
+/// All routes below `/api/spaces/{namespace}/{name}` that are about the app. Missing and answered 501: volumes,
+/// replicas, events, metrics.
 ///
 /// # Source
 /// `huggingface_hub` 2.4.0 `hf_api.py`, `add_space_secret` to `restart_space`; Hub OpenAPI.
@@ -50,6 +48,8 @@ pub(crate) fn router() -> Router<AppState> {
                 .delete(settings::delete_variable),
         )
         .route(&at("/logs/{kind}"), get(logs::stream))
+        .route(&at("/host"), get(app_host))
+        .route(&at("/jwt"), get(access::key))
 }
 
 pub(super) fn id_of(Path((namespace, name)): Named) -> RepoId {
@@ -85,12 +85,12 @@ impl Space {
         Ok(())
     }
 
-    async fn saved(self, hub: &Hub) -> HubResult<Json<Value>> {
+    async fn saved(self, hub: &AppState) -> HubResult<Json<Value>> {
         save(hub, self.repo.row, &self.row).await?;
         self.shown(hub).await
     }
 
-    async fn shown(&self, hub: &Hub) -> HubResult<Json<Value>> {
+    async fn shown(&self, hub: &AppState) -> HubResult<Json<Value>> {
         let head = hub.head(&self.repo).await?;
         show(hub, &self.repo, &self.row, head.as_ref()).await.map(Json)
     }
@@ -100,24 +100,36 @@ fn is_static(repo: &Repo) -> bool {
     repo.sdk.as_deref() == Some("static")
 }
 
-/// Where the app of a Space is reached: on the payload origin, so that its pages are not of the Hub's own.
+/// Where the app of a Space is reached: on the payload origin, so that its pages are not of the Hub's own. Gradio's clients join
+/// paths to it as they are, which takes a slash at its end.
 pub(crate) fn host(hub: &Hub, repo: &Repo) -> String {
-    format!("{}/apps/{}", hub.origins.payload, repo.id.path())
+    format!("{}/apps/{}/", hub.origins.payload, repo.id.path())
 }
 
-/// The runtime of a Space, for descriptions of it.
-pub(crate) async fn describe(hub: &Hub, repo: &Repo, head: Option<&Commit>) -> HubResult<Value> {
+/// `GET /api/spaces/{id}/host`: what Gradio's clients ask for.
+async fn app_host(State(hub): State<AppState>, caller: Caller, named: Named) -> HubResult<Json<Value>> {
+    let repo = caller.require_read(&hub, &id_of(named)).await?;
+    let subdomain = subdomain(&repo.id);
+    Ok(Json(json!({"host": host(&hub, &repo), "subdomain": subdomain})))
+}
+
+/// The runtime of a Space, for descriptions of it: that of its head, whichever commit is described.
+pub(crate) async fn describe(hub: &AppState, repo: &Repo) -> HubResult<Value> {
     let row = find(hub, repo.row, is_static(repo), repo.created_ms).await?;
-    show(hub, repo, &row, head).await
+    let head = hub.head(repo).await?;
+    show(hub, repo, &row, head.as_ref()).await
 }
 
-async fn show(hub: &Hub, repo: &Repo, row: &SpaceRow, head: Option<&Commit>) -> HubResult<Value> {
+/// The first label of the host that a Space has on the Hub.
+pub(crate) fn subdomain(id: &RepoId) -> String {
+    format!("{}-{}", id.namespace, id.name)
+        .to_lowercase()
+        .replace(['_', '.'], "-")
+}
+
+async fn show(hub: &AppState, repo: &Repo, row: &SpaceRow, head: Option<&Commit>) -> HubResult<Value> {
     let stage = stage::of(hub, repo, row, head).await?;
-    let sleep = match (row.hardware.as_deref(), row.sleep_s) {
-        (Some("cpu-basic"), _) => Some(FREE_SLEEP_S),
-        (_, Some(seconds)) if seconds >= 0 => Some(seconds),
-        _ => None,
-    };
+    let sleep = stage::sleep_s(row);
     let serves = stage.word.starts_with("RUNNING");
     let mut shown = json!({
         "stage": stage.word,
@@ -130,13 +142,16 @@ async fn show(hub: &Hub, repo: &Repo, row: &SpaceRow, head: Option<&Commit>) -> 
     if serves {
         shown["replicas"]["current"] = json!(1);
     }
-    if let Some(head) = head {
-        shown["sha"] = json!(head.oid.to_string());
+    let runs = stage.run.as_ref().and_then(|run| run.serves());
+    if let Some(sha) = runs.or(head.map(|head| head.oid)) {
+        shown["sha"] = json!(sha.to_string());
     }
     if let Some(error) = stage.error {
         shown["errorMessage"] = json!(error);
     }
-    if !is_static(repo) {
+    if stage.run.is_some() {
+        shown["embedded"] = json!(EMBEDDED);
+    } else if !is_static(repo) {
         shown["simulated"] = json!(SIMULATED);
     }
     Ok(shown)

@@ -18,6 +18,7 @@ use crate::inference::Inference;
 use crate::jobs::Jobs;
 use crate::large::LargeObjects;
 use crate::repos::{Cache, Facts, ObjectCache, RepoKind, Seen, Sweeping};
+use crate::spaces::Apps;
 use db::Db;
 use dirs::Dirs;
 use sign::Signer;
@@ -47,6 +48,8 @@ pub(crate) struct Hub {
     pub(crate) rates: Rates,
     pub(crate) jobs: Jobs,
     pub(crate) inference: Inference,
+    /// The Spaces that run in this process.
+    pub(crate) apps: Apps,
     /// When the data folder was first used.
     pub(crate) created_ms: i64,
     /// Cancelled when the Hub shuts down: streams without an end stop then.

@@ -9,6 +9,7 @@ mod accounts;
 mod commits;
 mod crash;
 mod downloads;
+mod embedded_spaces;
 mod faults;
 mod guard;
 mod inference;

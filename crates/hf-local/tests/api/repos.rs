@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{ADA_FINE, ADA_READ, BOB, TestHub, delete, file, header};
+use crate::support::{ADA_FINE, ADA_READ, BOB, TestHub, bytes, delete, file, header, lfs_file};
 
 #[tokio::test]
 async fn a_new_repo_has_the_attributes_of_its_kind() {
@@ -452,4 +452,50 @@ async fn storage_is_counted_over_the_whole_history() {
             .status(),
         StatusCode::FORBIDDEN
     );
+}
+
+#[tokio::test]
+async fn a_copy_has_the_files_of_the_head_and_is_seen_by_the_same_people() {
+    let hub = TestHub::start().await;
+    let ada = hub.ada();
+    let body =
+        json!({"name": "old", "visibility": "private", "files": [{"path": "a/b.txt", "content": "text"}]});
+    ada.post("/api/repos/create", &body).await;
+    let large = bytes(7, 200_000);
+    let oid = ada.upload("ada/old", &large).await;
+    ada.commit("models/ada/old", "large", &[lfs_file("w.bin", &oid, large.len())])
+        .await;
+    let made = ada
+        .post("/api/models/ada/old/duplicate", &json!({"repository": "lab/new"}))
+        .await;
+    assert_eq!(made.status(), StatusCode::OK);
+    let made: Value = made.json().await.unwrap();
+    assert_eq!(made["url"], hub.url("/lab/new"));
+    assert_eq!(
+        ada.paths("models/lab/new").await,
+        ada.paths("models/ada/old").await
+    );
+    assert_eq!(ada.json("/api/models/lab/new").await["private"], true);
+    let taken = ada
+        .post("/api/models/ada/old/duplicate", &json!({"repository": "lab/new"}))
+        .await;
+    assert_eq!(taken.status(), StatusCode::CONFLICT);
+    let bob = hub.caller(Some("hf_bob"));
+    for (name, expected) in [
+        ("bob/new", StatusCode::NOT_FOUND),
+        ("ada/x", StatusCode::NOT_FOUND),
+    ] {
+        let stolen = bob
+            .post("/api/models/ada/old/duplicate", &json!({"repository": name}))
+            .await;
+        assert_eq!(stolen.status(), expected, "what is not seen is not copied");
+    }
+    // The copy lives on its own.
+    let gone = json!({"name": "old", "organization": "ada", "type": "model"});
+    let gone = ada
+        .request(reqwest::Method::DELETE, "/api/repos/delete")
+        .json(&gone);
+    assert_eq!(gone.send().await.unwrap().status(), StatusCode::OK);
+    let kept = ada.get("/lab/new/resolve/main/a/b.txt").await;
+    assert_eq!(kept.text().await.unwrap(), "text");
 }

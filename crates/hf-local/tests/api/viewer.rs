@@ -51,7 +51,7 @@ async fn a_dataset_says_what_it_holds() {
     let valid = ada.json("/is-valid?dataset=ada/d").await;
     assert_eq!(
         valid,
-        json!({ "preview": true, "viewer": true, "search": false, "filter": false, "statistics": true })
+        json!({ "preview": true, "viewer": true, "search": true, "filter": true, "statistics": true })
     );
     let splits = ada.json("/splits?dataset=ada/d").await;
     assert_eq!(
@@ -224,7 +224,7 @@ async fn what_is_wrong_is_named_in_the_viewers_words() {
         ),
         (
             Some(ADA),
-            "/search?dataset=ada/d&query=x",
+            "/parquet?dataset=ada/d",
             StatusCode::NOT_IMPLEMENTED,
             "NotServedLocally",
         ),
@@ -233,8 +233,70 @@ async fn what_is_wrong_is_named_in_the_viewers_words() {
         let (got_status, got_code, _) = refused(&hub, token, path).await;
         assert_eq!((got_status, got_code.as_str()), (status, code), "{path}");
     }
-    let (_, _, text) = refused(&hub, Some(ADA), "/search?dataset=ada/d&query=x").await;
-    assert!(text.contains("/search"), "{text}");
+    let (_, _, text) = refused(&hub, Some(ADA), "/parquet?dataset=ada/d").await;
+    assert!(text.contains("/parquet"), "{text}");
+}
+
+#[tokio::test]
+async fn rows_are_found_by_words_and_by_conditions() {
+    let hub = hub().await;
+    let numbers = |answer: &Value| -> Vec<u64> {
+        answer["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["row_idx"].as_u64().unwrap())
+            .collect()
+    };
+    let at = "dataset=ada/d&config=default&split=train";
+    let ask = async |path: &str| hub.ada().json(path).await;
+
+    let found = ask(&format!("/search?{at}&query=17%20ROW&length=3")).await;
+    assert_eq!(found["num_rows_total"], 250);
+    assert_eq!(numbers(&found), [17, 0, 1], "rows with both words come first");
+    assert_eq!(found["rows"][0]["row"]["text"], "row 17");
+    let found = ask(&format!("/search?{at}&query=249")).await;
+    assert_eq!(
+        (numbers(&found), &found["num_rows_total"]),
+        (vec![249], &json!(1))
+    );
+    assert!(numbers(&ask(&format!("/search?{at}&query=nothing")).await).is_empty());
+
+    let wanted = "where=%22n%22%3E%3D100%20AND%20NOT%20%22text%22%3D'row%20101'&orderby=%22n%22%20DESC";
+    let found = ask(&format!("/filter?{at}&{wanted}&offset=147&length=2")).await;
+    assert_eq!(
+        (numbers(&found), &found["num_rows_total"]),
+        (vec![102, 100], &json!(149))
+    );
+    // A split of several files, and a column that some rows lack.
+    let val = "dataset=ada/d&config=default&split=validation";
+    let found = ask(&format!("/filter?{val}&where=%22n%22%20IS%20NULL")).await;
+    assert_eq!(numbers(&found), [3]);
+    let found = ask(&format!("/filter?{val}&orderby=%22n%22%20DESC")).await;
+    assert_eq!(numbers(&found), [2, 1, 0, 3]);
+
+    for (path, code, word) in [
+        (format!("/search?{at}"), "MissingRequiredParameter", "query"),
+        (format!("/filter?{at}"), "MissingRequiredParameter", "where"),
+        (
+            format!("/filter?{at}&where=%22other%22%3D1"),
+            "InvalidParameter",
+            "other",
+        ),
+        (
+            format!("/filter?{at}&where=n%3D1"),
+            "InvalidParameter",
+            "double quotes",
+        ),
+    ] {
+        let (status, got, text) = refused(&hub, Some(ADA), &path).await;
+        assert_eq!(
+            (status, got.as_str()),
+            (StatusCode::UNPROCESSABLE_ENTITY, code),
+            "{path}"
+        );
+        assert!(text.contains(word), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 pub use self::error::{DeployCause, DeployError, Left};
 pub use self::smoke::Smoke;
+pub(crate) use self::smoke::{KEY_LIFE, first_text, with_key};
 use crate::config::SpaceConfig;
 use crate::stage::SpaceStage;
 use crate::template::PinnedModel;

@@ -1,5 +1,7 @@
 //! The first question to an app.
 
+use std::time::Duration;
+
 use futures::TryStreamExt;
 use hf_core::{HfError, RepoId, RequestSpec, SecretValue};
 use http::header::AUTHORIZATION;
@@ -12,6 +14,8 @@ use super::DeployCause;
 use crate::manager::HfSpaceManager;
 use crate::runtime::SpaceInfo;
 
+/// How long the key lives with which a private app is asked.
+pub(crate) const KEY_LIFE: Duration = Duration::from_mins(10);
 /// Tokens the first answer may have.
 const TOKENS: u32 = 16;
 
@@ -58,7 +62,7 @@ impl HfSpaceManager {
             return Ok(Smoke::not_asked("the address of the app is none"));
         };
         let key = if info.private == Some(true) {
-            match self.key(id).await {
+            match self.app_key(id, KEY_LIFE).await {
                 Ok(key) => Some(key),
                 Err(error) => {
                     return Ok(Smoke::not_asked(format!(
@@ -79,7 +83,7 @@ impl HfSpaceManager {
             Err(error) => return Err(DeployCause::Smoke(error.to_string())),
         };
         match asked {
-            Answer::Text(text) if text.trim().is_empty() => Err(DeployCause::Smoke("it is empty".to_owned())),
+            Answer::Text(text) if text.is_empty() => Err(DeployCause::Smoke("it is empty".to_owned())),
             Answer::Text(text) => Ok(Smoke::Answered {
                 text: text.chars().take(200).collect(),
                 seconds: clock.elapsed().saturating_sub(start).as_secs_f64(),
@@ -88,14 +92,23 @@ impl HfSpaceManager {
         }
     }
 
-    /// A short-lived key to one Space: the account's own token does not leave the Hub's origin.
-    async fn key(&self, id: &RepoId) -> Result<SecretValue, HfError> {
+    /// A short-lived key to the app of one Space: the account's own token does not leave the Hub's origin.
+    ///
+    /// # Errors
+    /// [`HfError`]; a Hub may give none.
+    ///
+    /// # Source
+    /// Hub OpenAPI, `GET /api/spaces/{namespace}/{repo}/jwt`.
+    pub async fn app_key(&self, id: &RepoId, life: Duration) -> Result<SecretValue, HfError> {
         #[derive(Deserialize)]
         struct Key {
             token: String,
         }
         let path = Self::path(id, "/jwt");
-        let key: Key = self.client().get_json(&path, &[("expires_in", "600")]).await?;
+        let key: Key = self
+            .client()
+            .get_json(&path, &[("expires_in", &life.as_secs().to_string())])
+            .await?;
         Ok(SecretValue::from(key.token))
     }
 
@@ -128,11 +141,7 @@ impl HfSpaceManager {
                     return Ok(Answer::Text(first_text(&event.data).or(last).unwrap_or_default()));
                 }
                 Some("error") => {
-                    let why = serde_json::from_str::<Value>(&event.data).unwrap_or_default();
-                    let why = why.as_str().or_else(|| why["error"].as_str()).map(str::to_owned);
-                    return Ok(Answer::Failed(why.unwrap_or_else(|| {
-                        "the app reported an error without words".to_owned()
-                    })));
+                    return Ok(Answer::Failed(crate::app::words(&event.data)));
                 }
                 Some("generating") => last = first_text(&event.data).or(last),
                 _ => {}
@@ -149,7 +158,7 @@ enum Answer {
     Failed(String),
 }
 
-fn with_key(spec: RequestSpec, key: Option<&SecretValue>) -> Result<RequestSpec, HfError> {
+pub(crate) fn with_key(spec: RequestSpec, key: Option<&SecretValue>) -> Result<RequestSpec, HfError> {
     let Some(key) = key else {
         return Ok(spec);
     };
@@ -168,7 +177,7 @@ fn no_way_in(error: &HfError) -> bool {
 }
 
 /// The text of the first output.
-fn first_text(data: &str) -> Option<String> {
+pub(crate) fn first_text(data: &str) -> Option<String> {
     let data: Value = serde_json::from_str(data).ok()?;
     Some(data.as_array()?.first()?.as_str()?.to_owned())
 }

@@ -133,6 +133,7 @@ pub(super) async fn remove(args: &RmArgs, spaces: &Spaces<'_>) -> Result<(), Cli
         )?;
     }
     spaces.manager.delete_space(&id).await?;
+    super::books::close(&id, spaces).await?;
     if spaces.context.output.is_json() {
         return spaces
             .context

@@ -7,6 +7,7 @@ use clap::Args;
 use hf_core::{SecretValue, TokenRole};
 use hf_spaces::{AppLimits, DeployRequest, ModelAccess, SleepTime, SpaceConfig, SpaceHardware, Visibility};
 
+use super::books::Bill;
 use super::{DeployArgs, Spaces};
 use crate::commands::jobs::options::{secrets, variables};
 use crate::error::{CliError, Kind};
@@ -51,7 +52,7 @@ pub(crate) struct CreateArgs {
     /// Seconds without a visitor until paid hardware sleeps; `never`; 1h when not given
     #[arg(long, value_name = "DURATION")]
     sleep: Option<String>,
-    /// Use hardware that is billed until it sleeps; caps do not count it
+    /// Use billed hardware whose price the Hub does not tell
     #[arg(long)]
     accept_cost: bool,
     /// Turn Dev Mode on
@@ -69,9 +70,6 @@ pub(crate) struct CreateArgs {
 
 pub(super) async fn run(args: &CreateArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
     let hardware: SpaceHardware = args.hardware.parse()?;
-    if hardware.is_paid() && !args.accept_cost {
-        return Err(cost(&hardware, spaces).await);
-    }
     let mut given = secrets(&args.secrets, None)?;
     let config = SpaceConfig {
         sleep_time: sleep(args, &hardware)?,
@@ -99,9 +97,21 @@ pub(super) async fn run(args: &CreateArgs, spaces: &Spaces<'_>) -> Result<(), Cl
         config,
     };
     let options = spaces.options(&args.deploy)?;
+    let (hardware, sleep) = (&request.config.hardware, request.config.sleep_time);
+    let bill = Bill::open(&request.space, hardware, sleep, args.accept_cost, spaces).await?;
+    let clock = spaces.manager.client().clock();
+    let began = clock.elapsed();
     let made = spaces.manager.create_inference_space(&request, &options).await;
-    let deployment = made.map_err(|error| spaces.failed(&error))?;
-    spaces.deployed(&deployment).await
+    match (made, bill) {
+        (Ok(deployment), _) => spaces.deployed(&deployment).await,
+        (Err(error), bill) => {
+            if let Some(bill) = bill {
+                bill.failed(&error.left, clock.elapsed().saturating_sub(began))
+                    .await?;
+            }
+            Err(spaces.failed(&error))
+        }
+    }
 }
 
 fn sleep(args: &CreateArgs, hardware: &SpaceHardware) -> Result<Option<SleepTime>, CliError> {
@@ -110,24 +120,6 @@ fn sleep(args: &CreateArgs, hardware: &SpaceHardware) -> Result<Option<SleepTime
         Some(text) => Some(SleepTime::After(hf_jobs::parse_timeout(text)?)),
         None => hardware.is_paid().then_some(SleepTime::After(PAID_SLEEP)),
     })
-}
-
-async fn cost(hardware: &SpaceHardware, spaces: &Spaces<'_>) -> CliError {
-    let flavors = spaces.manager.hardware().await.unwrap_or_default();
-    let price = flavors
-        .iter()
-        .find(|flavor| flavor.name == hardware.as_str() && flavor.unit_label.as_deref() == Some("minute"))
-        .and_then(|flavor| flavor.unit_cost_micro_usd)
-        .map_or_else(
-            || "at a price the Hub does not tell".to_owned(),
-            |micros| format!("at {:.2} USD an hour", micros as f64 * 60.0 / 1e6),
-        );
-    CliError::new(
-        Kind::Quota,
-        format!("{hardware} is billed {price} until it sleeps or is removed, and the caps of `bashgym budget` do not count it"),
-    )
-    .hint("add --accept-cost, and --sleep to choose when it sleeps")
-    .hint("--hardware zero-gpu and cpu-basic are not billed")
 }
 
 /// How the app reads the model: with the secret `HF_TOKEN`; on a Hub of this machine nothing but the Hub itself reads it.

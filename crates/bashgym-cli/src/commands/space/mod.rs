@@ -1,5 +1,6 @@
 //! `bashgym space`: a student served by a Space.
 
+mod books;
 mod change;
 mod create;
 mod secrets;
@@ -125,6 +126,9 @@ impl Spaces<'_> {
         }
         output.line(&deployment.url)?;
         match &deployment.smoke {
+            Smoke::Answered { text, seconds } if text.trim().is_empty() => output.note(format!(
+                "It answered in {seconds:.1} s, with white space only: the model may need more training"
+            )),
             Smoke::Answered { text, seconds } => {
                 output.note(format!(
                     "It answered in {seconds:.1} s: {}",
@@ -135,9 +139,9 @@ impl Spaces<'_> {
             _ => {}
         }
         if let Ok(runtime) = self.manager.get_space_status(&deployment.space_id).await
-            && let Some(simulated) = show::simulated(&runtime)
+            && let Some(told) = show::told(&runtime)
         {
-            output.note(simulated);
+            output.note(told);
         }
         Ok(())
     }

@@ -1,14 +1,21 @@
 //! `bashgym space ls`, `status`, `logs`, `open`: looking at Spaces.
 
+use std::time::Duration;
+
 use clap::Args;
 use futures::TryStreamExt;
 use hf_core::RepoId;
-use hf_spaces::{SpaceHardware, SpaceLog, SpaceLogOptions, SpaceRuntime};
+use hf_spaces::{MeasuredRequests, SpaceHardware, SpaceLog, SpaceLogOptions, SpaceRuntime};
 use serde_json::{Value, json};
 
 use super::{NameArgs, Spaces};
 use crate::error::{CliError, Kind};
 use crate::output::{plain, table};
+
+/// Lines of a log that are read for what requests took.
+const LOG_LINES: usize = 2_000;
+/// How long the key lives that opens a private app in a browser.
+const KEY_LIFE: Duration = Duration::from_mins(10);
 
 /// Prints a log.
 #[derive(Debug, Args)]
@@ -27,9 +34,14 @@ pub(crate) struct LogsArgs {
     tail: Option<u64>,
 }
 
-/// What a Hub that simulates says of it.
-pub(super) fn simulated(runtime: &SpaceRuntime) -> Option<&str> {
-    runtime.more.get("simulated").and_then(Value::as_str)
+/// What a Hub says under a name of its own.
+fn said<'a>(runtime: &'a SpaceRuntime, name: &str) -> Option<&'a str> {
+    runtime.more.get(name).and_then(Value::as_str)
+}
+
+/// What a Hub of this machine says of how it runs an app, or that it does not.
+pub(super) fn told(runtime: &SpaceRuntime) -> Option<&str> {
+    said(runtime, "embedded").or_else(|| said(runtime, "simulated"))
 }
 
 pub(super) async fn list(spaces: &Spaces<'_>) -> Result<(), CliError> {
@@ -87,11 +99,22 @@ pub(super) async fn status(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), C
     } else {
         None
     };
+    let measured = match serves {
+        Some(_) => measured(&id, spaces).await,
+        None => None,
+    };
+    let proposed = measured
+        .zip(serves.as_ref())
+        .and_then(|(measured, file)| measured.propose(file.limits))
+        .map(
+            |limits| json!({"ms_per_token": limits.ms_per_token, "max_gpu_seconds": limits.max_gpu_seconds}),
+        );
     let shown = json!({
         "space_id": id, "url": spaces.manager.page_url(&id), "app_url": info.app_url(), "stage": runtime.stage,
         "hardware": runtime.hardware.current.as_ref().or(runtime.hardware.requested.as_ref()),
         "hardware_requested": runtime.hardware.requested, "sleep_time_s": runtime.sleep_time_s, "dev_mode": runtime.dev_mode,
-        "commit": runtime.sha, "error": runtime.error_message, "simulated": simulated(&runtime),
+        "commit": runtime.sha, "error": runtime.error_message, "simulated": said(&runtime, "simulated"),
+        "embedded": said(&runtime, "embedded"), "measured": measured, "proposed": proposed,
         "model_repo": serves.as_ref().map(|file| &file.shown.repo_id),
         "model_revision": serves.as_ref().map(|file| &file.shown.revision),
         "previous": serves.as_ref().and_then(|file| file.previous.as_ref()),
@@ -112,6 +135,16 @@ pub(super) async fn status(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), C
         }
     }
     output.line(rows)
+}
+
+/// What requests took, as far as the log of the app still tells. A log that can not be read tells nothing.
+async fn measured(id: &RepoId, spaces: &Spaces<'_>) -> Option<MeasuredRequests> {
+    let lines = spaces
+        .manager
+        .recent_logs(id, SpaceLog::Run, LOG_LINES)
+        .await
+        .ok()?;
+    MeasuredRequests::read(&lines)
 }
 
 pub(super) async fn logs(args: &LogsArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
@@ -153,17 +186,27 @@ pub(super) async fn open(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), Cli
     if !runtime.stage.is_serving() {
         output.note(format!("{id} is {}; it may not answer", runtime.stage));
     }
-    if let Some(simulated) = simulated(&runtime) {
-        output.note(simulated);
+    if let Some(told) = told(&runtime) {
+        output.note(told);
     }
     if output.is_json() {
         return output.json(&json!({"space_id": id, "url": url, "stage": runtime.stage}));
     }
     output.line(plain(&url))?;
     if output.is_live() && is_web(&url) {
-        browse(&url, &id, spaces);
+        let signed = signed(&url, info.private, &id, spaces).await;
+        browse(signed.as_deref().unwrap_or(&url), &id, spaces);
     }
     Ok(())
+}
+
+/// The address of a private app with a key to it, which a browser on its own would not have; never that of the account.
+async fn signed(url: &str, private: Option<bool>, id: &RepoId, spaces: &Spaces<'_>) -> Option<String> {
+    if private != Some(true) {
+        return None;
+    }
+    let key = spaces.manager.app_key(id, KEY_LIFE).await.ok()?;
+    Some(format!("{}/?__sign={}", url.trim_end_matches('/'), key.expose()))
 }
 
 fn is_web(url: &str) -> bool {

@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 import threading
+import time
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, TextIteratorStreamer
@@ -77,12 +78,13 @@ def answer(tokenizer, model, prompt, max_tokens, temperature):
         arguments["temperature"] = heat
     if tokenizer.pad_token_id is None:
         arguments["pad_token_id"] = tokenizer.eos_token_id
-    failures = []
+    failures, made = [], []
+    began = time.monotonic()
 
     def run():
         try:
             with torch.inference_mode():
-                model.generate(**arguments)
+                made.append(model.generate(**arguments))
         except Exception as error:
             failures.append(error)
             streamer.end()
@@ -96,3 +98,6 @@ def answer(tokenizer, model, prompt, max_tokens, temperature):
     worker.join()
     if failures:
         raise failures[0]
+    tokens = int(made[0].shape[-1] - inputs["input_ids"].shape[-1])
+    # How long requests take is read from the log; nothing of what was asked or answered is in it.
+    print(json.dumps({"bashgym_request": {"tokens": tokens, "seconds": round(time.monotonic() - began, 3)}}), flush=True)

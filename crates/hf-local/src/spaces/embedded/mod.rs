@@ -1,0 +1,28 @@
+//! The embedded runtime: a Space made from Bash Gym's template, with its model loaded in this process.
+//!
+//! The code of such a Space is the same in every one, and what differs is in its `space.json`; so this runtime reads that file,
+//! loads the model it names at the revision it names, and answers Gradio's HTTP API as the code would. Neither `app.py` nor
+//! anything else of the Space is run. It needs an engine ([`InferenceEngine`](crate::InferenceEngine)).
+//!
+//! Stages follow what happens: `BUILDING` while files are looked up, `APP_STARTING` while the model is loaded and asked a first
+//! question, `RUNNING` once it has answered, `RUNTIME_ERROR` with the reason. A Space that nobody visits for its sleep time lets
+//! go of its memory, and so does every Space when the Hub stops: `SLEEPING`, until the next request.
+
+mod api;
+mod apps;
+mod page;
+mod queue;
+mod run;
+mod shapes;
+mod space_file;
+mod start;
+mod stream;
+
+pub(super) use api::handle;
+pub(crate) use apps::Apps;
+pub(super) use apps::Want;
+pub(super) use run::{AppRun, Phase};
+
+/// What is said wherever a Space runs in this process.
+pub(super) const EMBEDDED: &str =
+    "embedded runtime: the model of space.json is loaded in this process; the code of the Space is not run";
