@@ -62,6 +62,30 @@ def test_load_dataset_gives_every_row_as_it_was_written(pushed, tmp_path):
     assert calls > 0
 
 
+def test_rows_that_were_pushed_as_parquet_are_the_same(hub, pushed, tmp_path):
+    import pyarrow.parquet as pq
+    from datasets import load_dataset
+    from huggingface_hub import hf_hub_download
+
+    folder, repo = pushed
+    answer = json.loads(
+        bashgym(hub, tmp_path / "home", "data", "push", folder, "conformance-parquet", "--parquet").splitlines()[-1]
+    )
+    loaded = load_dataset(answer["repo_id"], cache_dir=str(tmp_path))
+    features = load_dataset(repo, split="train", cache_dir=str(tmp_path)).features
+    for split, file in FILES.items():
+        written = [json.loads(line) for line in (folder / file).read_text().splitlines()]
+        assert loaded[split].features == features
+        assert [without_nulls(row) for row in loaded[split]] == [without_nulls(row) for row in written]
+    # The card's types and those in the file agree without a cast.
+    path = hf_hub_download(answer["repo_id"], "train.parquet", repo_type="dataset", cache_dir=str(tmp_path / "hub"))
+    table = pq.read_table(path)
+    assert table.schema.remove_metadata().equals(features.arrow_schema.remove_metadata())
+    streamed = list(load_dataset(answer["repo_id"], split="validation", streaming=True))
+    written = [json.loads(line) for line in (folder / "val.jsonl").read_text().splitlines()]
+    assert [without_nulls(row) for row in streamed] == [without_nulls(row) for row in written]
+
+
 def test_streaming_gives_the_same_rows(pushed):
     from datasets import load_dataset
 

@@ -25,6 +25,7 @@ mod gate;
 mod hash;
 mod jsonl;
 mod manager;
+mod parquet;
 mod path;
 mod pattern;
 mod progress;

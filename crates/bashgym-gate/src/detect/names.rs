@@ -95,6 +95,11 @@ impl Names {
         }
     }
 
+    /// How many user names were learned so far.
+    pub(crate) fn learned(&self) -> usize {
+        self.users.len()
+    }
+
     pub(super) fn is_allowed(&self, found: &Finding) -> bool {
         found.rank != RANK_KNOWN
             && !self.policy.is_empty()

@@ -20,37 +20,45 @@ const FILE_ENDS: [&[u8]; 12] = [
 const NOBODY: [&[u8]; 5] = [b"noreply", b"no-reply", b"git", b"donotreply", b"hg"];
 
 /// How much is asked at once whether anything could be in it.
-const STRIDE: usize = 64;
+const BLOCK: usize = 512;
 
 pub(super) fn find(text: &[u8], out: &mut Vec<Finding>) {
+    if text.is_empty() {
+        return;
+    }
+    let arch = pulp::Arch::new();
+    look(text, 0, out);
     // Each letter is seen with its neighbours; the first and the last have one only.
     let mut at = 1;
-    let mut marks = [0_u8; STRIDE];
-    while at + STRIDE < text.len() {
-        if mark(&text[at - 1..=at + STRIDE], &mut marks) {
-            for (place, _) in marks.iter().enumerate().filter(|(_, mark)| **mark > 0) {
-                look(text, at + place, out);
+    let mut marks = [0_u8; BLOCK];
+    while let Some(block) = text[at - 1..].first_chunk() {
+        if arch.dispatch(|| mark(block, &mut marks)) {
+            let (words, _) = marks.as_chunks::<8>();
+            for (n, word) in words.iter().enumerate() {
+                let mut left = u64::from_le_bytes(*word);
+                while left > 0 {
+                    look(text, at + n * 8 + (left.trailing_zeros() / 8) as usize, out);
+                    left &= left - 1;
+                }
             }
         }
-        at += STRIDE;
+        at += BLOCK;
     }
-    for place in at - 1..text.len() {
-        // The letter before the stretch was looked at, unless it is the first of all.
-        if place >= at || at == 1 {
-            look(text, place, out);
-        }
-    }
-    if at > 1 {
-        look(text, 0, out);
+    for place in at..text.len() {
+        look(text, place, out);
     }
 }
 
 /// Marks what could be the middle of an address or a number; says whether anything is.
 ///
 /// Without branches, so that many letters are asked at a time.
-#[inline(never)]
-fn mark(text: &[u8], marks: &mut [u8; STRIDE]) -> bool {
-    let (before, here, behind) = (&text[..STRIDE], &text[1..=STRIDE], &text[2..]);
+#[expect(
+    clippy::inline_always,
+    reason = "it must be compiled with the caller's wide registers"
+)]
+#[inline(always)]
+fn mark(text: &[u8; BLOCK + 2], marks: &mut [u8; BLOCK]) -> bool {
+    let (before, here, behind) = (&text[..BLOCK], &text[1..=BLOCK], &text[2..]);
     let mut any = 0;
     for (((mark, before), here), behind) in marks.iter_mut().zip(before).zip(here).zip(behind) {
         *mark = u8::from(is_middle(*before, *here, *behind));
@@ -59,13 +67,23 @@ fn mark(text: &[u8], marks: &mut [u8; STRIDE]) -> bool {
     any > 0
 }
 
+#[expect(
+    clippy::inline_always,
+    reason = "it must be compiled with the caller's wide registers"
+)]
+#[inline(always)]
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "a branch would end the use of wide registers"
+)]
 fn is_middle(before: u8, here: u8, behind: u8) -> bool {
-    let joined = here == b'.' || here == b'-';
-    let digits = before.is_ascii_digit() && behind.is_ascii_digit();
-    here == b'@'
-        || (joined && digits)
-        || (here == b'+' && behind.is_ascii_digit())
-        || (here == b')' && before.is_ascii_digit())
+    let digits = before.is_ascii_digit() & behind.is_ascii_digit();
+    // No number goes on with 0 or 1 behind a hyphen, as most dates do.
+    let joined = (here == b'.') | ((here == b'-') & (behind >= b'2'));
+    (here == b'@')
+        | (joined & digits)
+        | ((here == b'+') & behind.is_ascii_digit())
+        | ((here == b')') & before.is_ascii_digit())
 }
 
 fn look(text: &[u8], at: usize, out: &mut Vec<Finding>) {

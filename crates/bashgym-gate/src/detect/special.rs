@@ -239,32 +239,45 @@ const IDS: &[&str] = &[
 
 /// Whether a run of letters is random, and no id, checksum, path or name.
 pub(super) fn is_random(run: &[u8]) -> bool {
-    // A path, in part or whole.
-    let slashes = memchr::memchr_iter(b'/', run).count();
-    if slashes > 3 || run.first() == Some(&b'/') {
+    if !(32..=120).contains(&run.len()) {
         return false;
     }
-    if !(32..=120).contains(&run.len()) || IDS.iter().any(|id| run.starts_with(id.as_bytes())) {
-        return false;
-    }
-    let class = |byte: u8| match byte {
-        b'a'..=b'z' => 0,
-        b'A'..=b'Z' => 1,
-        b'0'..=b'9' => 2,
-        _ => 3,
-    };
     let mut counts = [0_usize; 4];
     let mut changes = 0;
-    for (n, byte) in run.iter().enumerate() {
-        counts[class(*byte)] += 1;
-        if n > 0 && class(run[n - 1]) != class(*byte) {
-            changes += 1;
-        }
+    let mut last = CLASSES[usize::from(run[0])];
+    for byte in run {
+        let class = CLASSES[usize::from(*byte)];
+        counts[usize::from(class)] += 1;
+        changes += usize::from(class != last);
+        last = class;
     }
-    counts[0] >= 4
+    let mixed = counts[0] >= 4
         && counts[1] >= 4
         && counts[2] >= 3
         && counts[3] * 8 <= run.len()
-        && changes * 100 >= run.len() * 38
-        && entropy(run) >= 4.2
+        && changes * 100 >= run.len() * 38;
+    // A path, in part or whole.
+    let is_path = || run[0] == b'/' || memchr::memchr_iter(b'/', run).count() > 3;
+    mixed && !is_path() && !IDS.iter().any(|id| run.starts_with(id.as_bytes())) && entropy(run) >= 4.2
+}
+
+/// Small letters, capitals, digits, and anything else.
+static CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [3; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let letter = byte as u8;
+        if letter.is_ascii_lowercase() {
+            table[byte] = 0;
+        } else if letter.is_ascii_uppercase() {
+            table[byte] = 1;
+        } else if letter.is_ascii_digit() {
+            table[byte] = 2;
+        }
+        byte += 1;
+    }
+    table
 }

@@ -48,7 +48,11 @@ impl GateKey {
     }
 
     pub(crate) fn placeholder(&self, kind: &str, value: &[u8]) -> String {
-        let hash = self.hash("value", value);
+        Self::placeholder_of(kind, &self.hash("value", value))
+    }
+
+    /// As [`Self::placeholder`], for a value whose hash is known.
+    pub(crate) fn placeholder_of(kind: &str, hash: &[u8; 32]) -> String {
         let mut number = u64::from_le_bytes([
             hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7],
         ]);

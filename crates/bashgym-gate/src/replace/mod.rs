@@ -60,6 +60,12 @@ pub struct Gate {
     settings: [u8; 32],
 }
 
+/// A text with placeholders, and where they are.
+struct Spliced {
+    text: String,
+    placeholders: Vec<(usize, usize)>,
+}
+
 impl Gate {
     /// Creates a gate with all rules.
     ///
@@ -129,46 +135,63 @@ impl Gate {
 
     /// Cleans a text.
     pub fn text<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
-        let found = self.detector.find(text.as_bytes(), &mut self.names);
+        let mut learned = self.names.learned();
+        let mut found = self.detector.find(text.as_bytes(), &mut self.names);
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
         let mut out = self.splice(text, &found);
         // What is replaced can bring to light what it hid: a path that began in the middle of a token, for one.
         for _ in 1..MOST_PASSES {
-            let found = self.detector.find(out.as_bytes(), &mut self.names);
+            found = self.find_again(&out, &mut learned);
             if found.is_empty() {
                 break;
             }
-            out = self.splice(&out, &found);
+            out = self.splice(&out.text, &found);
         }
-        Cow::Owned(out)
+        Cow::Owned(out.text)
+    }
+
+    /// Finds what is left. A name that was only just learned can stand anywhere; anything else is near a replacement.
+    fn find_again(&mut self, out: &Spliced, learned: &mut usize) -> Vec<Finding> {
+        let text = out.text.as_bytes();
+        let before = std::mem::replace(learned, self.names.learned());
+        if before == *learned {
+            self.detector.find_again(text, &out.placeholders, &mut self.names)
+        } else {
+            self.detector.find(text, &mut self.names)
+        }
     }
 
     /// Cleans a JSON text and leaves every byte outside of findings as it is.
     ///
     /// The result is valid JSON if the input is.
     pub fn json<'t>(&mut self, json: &'t str) -> Cow<'t, str> {
-        let mut out = match self.json_once(json) {
-            Cow::Borrowed(same) => return Cow::Borrowed(same),
-            Cow::Owned(out) => out,
-        };
-        for _ in 1..MOST_PASSES {
-            match self.json_once(&out) {
-                Cow::Borrowed(_) => break,
-                Cow::Owned(again) => out = again,
-            }
-        }
-        Cow::Owned(out)
-    }
-
-    fn json_once<'t>(&mut self, json: &'t str) -> Cow<'t, str> {
+        let mut learned = self.names.learned();
         let mut found = self.detector.find(json.as_bytes(), &mut self.names);
         if found.is_empty() {
             return Cow::Borrowed(json);
         }
+        let mut out = self.json_once(json, found);
+        for _ in 1..MOST_PASSES {
+            found = self.find_again(&out, &mut learned);
+            if found.is_empty() {
+                break;
+            }
+            out = self.json_once(&out.text, found);
+        }
+        Cow::Owned(out.text)
+    }
+
+    fn json_once(&mut self, json: &str, mut found: Vec<Finding>) -> Spliced {
         for finding in &mut found {
             snap(json.as_bytes(), finding);
+        }
+        if found
+            .iter()
+            .all(|finding| is_inside_string(json.as_bytes(), finding))
+        {
+            return self.splice(json, &found);
         }
         // A finding that goes over the end of a string is replaced in each string by itself.
         if found
@@ -180,11 +203,13 @@ impl Gate {
         }
         let before = (self.replaced.clone(), self.distinct.clone(), self.kinds.clone());
         let out = self.splice(json, &found);
-        if is_json(&out) || !is_json(json) {
-            return Cow::Owned(out);
+        if is_json(&out.text) || !is_json(json) {
+            return out;
         }
         (self.replaced, self.distinct, self.kinds) = before;
-        strings::rewrite(json, |text| self.text(text))
+        let text = strings::rewrite(json, |text| self.text(text)).into_owned();
+        let placeholders = vec![(0, text.len())];
+        Spliced { text, placeholders }
     }
 
     /// Cleans one line of a session log: JSON where it is JSON, text where it is not.
@@ -196,29 +221,35 @@ impl Gate {
         }
     }
 
-    fn splice(&mut self, text: &str, found: &[Finding]) -> String {
+    fn splice(&mut self, text: &str, found: &[Finding]) -> Spliced {
         let mut out = String::with_capacity(text.len());
+        let mut placeholders = Vec::with_capacity(found.len());
         let mut copied = 0;
         for finding in found {
             let start = floor_boundary(text, finding.start).max(copied);
             let end = ceil_boundary(text, finding.end).max(start);
             out.push_str(&text[copied..start]);
             let placeholder = self.placeholder(finding);
+            let from = out.len();
             out.push_str(&encode_form(&finding.form, &placeholder));
+            placeholders.push((from, out.len()));
             copied = end;
         }
         out.push_str(&text[copied..]);
-        out
+        Spliced {
+            text: out,
+            placeholders,
+        }
     }
 
     fn placeholder(&mut self, finding: &Finding) -> String {
         let hash = self.key.hash("value", &finding.value);
         let kind = *self.kinds.entry(hash).or_insert_with(|| {
-            *self.distinct.entry(finding.kind.to_owned()).or_default() += 1;
+            count(&mut self.distinct, finding.kind);
             finding.kind
         });
-        *self.replaced.entry(kind.to_owned()).or_default() += 1;
-        self.key.placeholder(kind, &finding.value)
+        count(&mut self.replaced, kind);
+        GateKey::placeholder_of(kind, &hash)
     }
 
     /// Returns what was replaced so far.
@@ -239,6 +270,34 @@ impl Gate {
 /// The kinds of findings the gate looks for, sorted.
 pub fn kinds() -> Vec<&'static str> {
     Detector::shipped().map(Detector::kinds).unwrap_or_default()
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, kind: &str) {
+    if let Some(count) = counts.get_mut(kind) {
+        *count += 1;
+    } else {
+        counts.insert(kind.to_owned(), 1);
+    }
+}
+
+/// Whether a finding is surely inside of one string, if the text is JSON: it has no quote, a letter that JSON has nowhere
+/// else, and its ends are in no escape. A placeholder in its place keeps the text valid then.
+fn is_inside_string(json: &[u8], finding: &Finding) -> bool {
+    /// The longest escape, `\u0000`, without its first byte.
+    const ESCAPE: usize = 5;
+    let Finding { start, end, .. } = *finding;
+    let part = &json[start..end];
+    let outside = |byte: &u8| {
+        byte.is_ascii_digit()
+            || byte.is_ascii_whitespace()
+            || matches!(
+                byte,
+                b'[' | b']' | b'{' | b'}' | b':' | b',' | b'+' | b'-' | b'.' | b'E'
+            )
+            || b"truefalsn".contains(byte)
+    };
+    let whole_at = |at: usize| memchr::memchr(b'\\', &json[at.saturating_sub(ESCAPE)..at]).is_none();
+    !part.iter().all(outside) && memchr::memchr(b'"', part).is_none() && whole_at(start) && whole_at(end)
 }
 
 fn is_json(text: &str) -> bool {

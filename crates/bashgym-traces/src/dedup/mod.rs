@@ -5,6 +5,7 @@
 //! reports is a pair. Memory holds the bands of the sketches (100 bytes a text), not the texts.
 
 mod contamination;
+mod meaning;
 mod minhash;
 mod pairs;
 
@@ -14,6 +15,7 @@ use std::thread;
 use serde::{Deserialize, Serialize};
 
 pub use self::contamination::{EvalSet, EvalSetReport};
+pub use self::meaning::{Repeats, VectorSource, keep_distinct};
 pub(crate) use self::minhash::shingles;
 use self::minhash::{BANDS, Bands, bands};
 pub use self::pairs::Pair;

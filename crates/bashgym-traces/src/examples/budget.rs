@@ -73,7 +73,12 @@ pub(super) fn shorten(text: &mut String, limit: usize) -> bool {
     }
     let head = limit * 2 / 3;
     let tail = limit - head;
-    let at = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
+    let at = |n: usize| {
+        if length == text.len() {
+            return n;
+        }
+        text.char_indices().nth(n).map_or(text.len(), |(at, _)| at)
+    };
     let (start, end) = (at(head), at(length - tail));
     let start = start - half_word(text[..start].chars().rev(), text[start..].chars().next());
     let end = end + half_word(text[end..].chars(), text[..end].chars().next_back());

@@ -58,7 +58,7 @@ impl PartKind {
             Self::Reply => 0.25,
             Self::Commit | Self::Ending => 0.15,
             Self::Tools => 0.05,
-            Self::Judge => 0.3,
+            Self::Judge => JUDGE_WEIGHT,
             // A label settles it; see `Score::of`.
             Self::Label => 1.0,
         }
@@ -90,13 +90,12 @@ pub struct Score {
 impl Score {
     /// Returns the weighted mean of the parts, drawn to 0.5 when there are few; a label decides alone.
     fn of(parts: Vec<ScorePart>) -> Self {
-        const UNKNOWN: f64 = 0.2;
         let value = if let Some(label) = parts.iter().find(|p| p.part == PartKind::Label) {
             label.value
         } else {
             let weights: f64 = parts.iter().map(|p| p.weight).sum();
             let sum: f64 = parts.iter().map(|p| p.value * p.weight).sum();
-            (sum + 0.5 * UNKNOWN) / (weights + UNKNOWN)
+            (sum + 0.5 * UNKNOWN_WEIGHT) / (weights + UNKNOWN_WEIGHT)
         };
         // Four digits are more than the signs are worth, and they print the same everywhere.
         Self {
@@ -121,6 +120,23 @@ impl fmt::Display for Score {
         }
         Ok(())
     }
+}
+
+/// How much a model's opinion counts beside the signs of a session; see [`Score`].
+pub const JUDGE_WEIGHT: f64 = 0.3;
+
+/// What [`Score::of`] adds for what is not known, and about how much the signs of a task that ended count in sum.
+const UNKNOWN_WEIGHT: f64 = 0.2;
+const USUAL_SIGNS: f64 = 0.5;
+
+/// Joins a model's opinion to the score of a row whose parts are no longer at hand.
+///
+/// A row keeps the value of its score only. The parts behind it are taken to count as much as those of a usual task: an ending,
+/// tool calls, and a reply or tests. Where the parts are at hand, [`score_task`] with a [`Judge`] is exact.
+pub fn join_judge(score: f64, judge: f64) -> f64 {
+    let signs = USUAL_SIGNS + UNKNOWN_WEIGHT;
+    let joined = (score * signs + judge.clamp(0.0, 1.0) * JUDGE_WEIGHT) / (signs + JUDGE_WEIGHT);
+    (joined * 1e4).round() / 1e4
 }
 
 /// Gives a model's opinion of a task; it counts beside the signs of the session.
@@ -347,6 +363,24 @@ mod tests {
         assert!(value(&interrupted, &[]) < 0.4);
         assert!(value(&broken, &[]) < 0.4);
         assert!(value(&[prompt("x")], &[]) <= 0.5);
+    }
+
+    #[test]
+    fn a_judge_joins_a_bare_score_as_it_joins_the_parts_of_a_usual_task() {
+        struct Strict;
+        impl Judge for Strict {
+            fn judge(&self, _: &[Message]) -> Option<(f64, String)> {
+                Some((0.25, "hardly".to_owned()))
+            }
+        }
+        let (usual, after) = (
+            task(&[call("Bash", TEST, "error", true)], "Done."),
+            [prompt("no, that is wrong")],
+        );
+        let bare = score_task(&usual, &after, None, None);
+        let exact = score_task(&usual, &after, None, Some(&Strict)).value;
+        assert!((join_judge(bare.value, 0.25) - exact).abs() < 0.05);
+        assert!(join_judge(0.5, 1.0) > 0.5 && join_judge(0.5, 0.0) < 0.5);
     }
 
     #[test]

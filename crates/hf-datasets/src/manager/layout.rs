@@ -136,6 +136,15 @@ impl TrainingFolder {
         }
     }
 
+    /// `metadata.json` with one more fact.
+    pub(crate) fn metadata_with(&self, name: &str, fact: Value) -> Result<String, HfError> {
+        let mut facts = self.facts.clone();
+        facts.insert(name.to_owned(), fact);
+        let mut text = serde_json::to_string_pretty(&facts).map_err(|error| invalid(error.to_string()))?;
+        text.push('\n');
+        Ok(text)
+    }
+
     fn describe(&self, repo_id: &str, config: &DatasetConfig) -> DatasetCard {
         let mut card = config.card(repo_id);
         if card.summary.is_empty() {

@@ -2,6 +2,7 @@
 
 mod facts;
 mod layout;
+mod rows;
 mod traces;
 
 use std::path::{Path, PathBuf};
@@ -11,11 +12,13 @@ use hf_core::{HfClient, HfError, Namespace, RepoId, RepoType, UploadGate};
 use serde::Deserialize;
 
 use crate::card::DatasetCard;
+use crate::pattern::Patterns;
 use crate::progress::Progress;
 use crate::repo::{CommitInfo, CommitOperation, CommitOptions, CreateOptions, RepoFiles};
 use crate::{DownloadOptions, Snapshot, blocking, invalid};
 
 use self::layout::TrainingFolder;
+use self::rows::RowFiles;
 use self::traces::TraceSet;
 
 pub use self::layout::{CARD_FILE, METADATA_FILE, TRAIN_FILE, VAL_FILE};
@@ -48,6 +51,8 @@ pub struct DatasetConfig {
     pub languages: Vec<String>,
     /// Tags beside the card's own.
     pub tags: Vec<String>,
+    /// Whether the rows of a training dataset are uploaded as Parquet, in the place of JSON Lines.
+    pub parquet: bool,
     /// The commit's title.
     pub commit_message: Option<String>,
     /// The commit the branch must be at; see [`CommitOptions::parent_commit`].
@@ -67,6 +72,7 @@ impl Default for DatasetConfig {
             license: None,
             languages: Vec::new(),
             tags: Vec::new(),
+            parquet: false,
             commit_message: None,
             parent_commit: None,
             progress: Progress::none(),
@@ -191,7 +197,8 @@ impl HfDatasetManager {
     ///
     /// The folder must hold `train.jsonl` with at least one row, `val.jsonl` and `metadata.json`. Its `README.md` is
     /// uploaded too, or one is written from what the files say, and so are folders with a `train.jsonl` and a
-    /// `val.jsonl` of another kind of rows. Everything is checked before anything is sent.
+    /// `val.jsonl` of another kind of rows. Everything is checked before anything is sent. With
+    /// [`DatasetConfig::parquet`] the rows travel as `train.parquet`, `val.parquet` and so on, and the card names those.
     ///
     /// # Errors
     ///
@@ -208,15 +215,25 @@ impl HfDatasetManager {
         let folder = local_path.to_path_buf();
         let checked = blocking(move || TrainingFolder::check(&folder)).await?;
         let card = checked.card(repo.repo_id().as_str(), config)?;
+        let as_parquet = config.parquet;
+        let (checked, rows) = blocking(move || {
+            let rows = if as_parquet {
+                RowFiles::as_parquet(&checked, &card)?
+            } else {
+                RowFiles::as_they_are(&checked, card)
+            };
+            Ok((checked, rows))
+        })
+        .await?;
         let mut operations = vec![
-            CommitOperation::add_bytes(CARD_FILE, card),
-            CommitOperation::add_file(METADATA_FILE, &checked.metadata),
-            CommitOperation::add_file(TRAIN_FILE, &checked.train),
-            CommitOperation::add_file(VAL_FILE, &checked.val),
+            CommitOperation::add_bytes(CARD_FILE, rows.card),
+            match rows.metadata {
+                Some(text) => CommitOperation::add_bytes(METADATA_FILE, text),
+                None => CommitOperation::add_file(METADATA_FILE, &checked.metadata),
+            },
         ];
         operations.extend(
-            checked
-                .further
+            rows.files
                 .iter()
                 .map(|(path, source)| CommitOperation::add_file(path.as_str(), source)),
         );
@@ -224,7 +241,8 @@ impl HfDatasetManager {
             "Upload {} training and {} validation rows",
             checked.train_rows.rows, checked.val_rows.rows
         );
-        self.upload(&repo, operations, &message, config).await
+        self.upload(&repo, operations, &rows.stale, &message, config)
+            .await
     }
 
     /// Uploads raw session files as one commit, laid out so that the Hub shows them as agent traces.
@@ -256,13 +274,14 @@ impl HfDatasetManager {
                 .into_iter()
                 .map(|file| CommitOperation::add_file(file.path, file.source)),
         );
-        self.upload(&repo, operations, &message, config).await
+        self.upload(&repo, operations, &[], &message, config).await
     }
 
     async fn upload(
         &self,
         repo: &RepoFiles,
         operations: Vec<CommitOperation>,
+        stale: &[String],
         message: &str,
         config: &DatasetConfig,
     ) -> Result<UploadedDataset, HfError> {
@@ -290,7 +309,10 @@ impl HfDatasetManager {
                 repo.repo_id()
             )));
         }
-        let CommitInfo { oid, changed, .. } = repo.commit_cleared(cleared, None, &options).await?;
+        let stale = (created.existed && !stale.is_empty())
+            .then(|| Patterns::parse(stale))
+            .transpose()?;
+        let CommitInfo { oid, changed, .. } = repo.commit_cleared(cleared, stale, &options).await?;
         Ok(UploadedDataset {
             repo_id: repo.repo_id().clone(),
             revision: oid,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use hf_core::HfErrorKind;
 use hf_datasets::card::split_front_matter;
-use hf_datasets::{CreateOptions, DatasetConfig, DownloadOptions, RepoFiles};
+use hf_datasets::{CreateOptions, DatasetConfig, DatasetViewer, DownloadOptions, RepoFiles};
 use serde_json::Value;
 
 use crate::support::{World, folder, read_all};
@@ -78,6 +78,69 @@ async fn a_training_dataset_goes_up_and_comes_back() {
         .unwrap();
     assert!(!again.changed);
     assert_eq!(again.revision, uploaded.revision);
+}
+
+/// Rows travel in one form or the other; the viewer shows them all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_go_up_as_parquet_and_the_card_names_them() {
+    let world = World::start().await;
+    let datasets = world.datasets();
+    let source = folder(&training_files());
+    let mut config = DatasetConfig {
+        private: false,
+        ..DatasetConfig::new("rows")
+    };
+    let lines = datasets
+        .upload_training_data(source.path(), &config)
+        .await
+        .unwrap();
+    let viewer = DatasetViewer::new(&world.client, lines.repo_id.clone()).unwrap();
+    let splits = viewer.splits().await.unwrap();
+    let shown = viewer.first_rows(&splits[0]).await.unwrap();
+    config.parquet = true;
+    let uploaded = datasets
+        .upload_training_data(source.path(), &config)
+        .await
+        .unwrap();
+    assert!(uploaded.changed);
+    let target = tempfile::tempdir().unwrap();
+    datasets
+        .download_dataset(
+            uploaded.repo_id.as_str(),
+            target.path(),
+            &DownloadOptions::default(),
+        )
+        .await
+        .unwrap();
+    let there = read_all(target.path());
+    let names: Vec<&str> = there
+        .keys()
+        .map(String::as_str)
+        .filter(|name| !name.starts_with('.'))
+        .collect();
+    assert_eq!(
+        names,
+        ["README.md", "metadata.json", "train.parquet", "val.parquet"]
+    );
+    let card = String::from_utf8(there["README.md"].clone()).unwrap();
+    let front: Value = serde_saphyr::from_str(split_front_matter(&card).unwrap().0).unwrap();
+    assert_eq!(front["configs"][0]["data_files"][0]["path"], "train.parquet");
+    assert_eq!(front["configs"][0]["data_files"][1]["path"], "val.parquet");
+    let facts: Value = serde_json::from_slice(&there["metadata.json"]).unwrap();
+    assert_eq!(facts["parquet"]["train.parquet"]["rows"], 1_200);
+    assert_eq!(facts["sessions"], 3);
+
+    assert_eq!(viewer.splits().await.unwrap(), splits);
+    assert_eq!(viewer.first_rows(&splits[0]).await.unwrap(), shown);
+    let page = viewer.rows(&splits[0], 1_150, 100).await.unwrap();
+    assert_eq!((page.total, page.rows.len()), (Some(1_200), 50));
+    assert_eq!(page.rows[49].cells["messages"][0]["content"], "1199");
+
+    let again = datasets
+        .upload_training_data(source.path(), &config)
+        .await
+        .unwrap();
+    assert!(!again.changed, "the same rows give the same bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]

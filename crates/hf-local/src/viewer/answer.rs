@@ -103,9 +103,7 @@ impl ViewerError {
         Self::own(
             StatusCode::NOT_IMPLEMENTED,
             "NotServedLocally",
-            format!(
-                "{what} is not served by hf-local: it makes no Parquet export and has no index to search"
-            ),
+            format!("{what} is not served by hf-local: it makes no Parquet export"),
         )
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct SplitLayout {
 }
 
 /// Files the viewer can read.
-const KINDS: [&str; 2] = [".jsonl", ".ndjson"];
+const KINDS: [&str; 3] = [".jsonl", ".ndjson", ".parquet"];
 
 /// Words in a file's name that name its split.
 ///

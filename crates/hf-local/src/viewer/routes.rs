@@ -12,6 +12,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::answer::{ViewerError, ViewerResult, X_REVISION};
+use super::condition;
+use super::find::{Wanted, find};
 use super::open::{Dataset, Split, dataset};
 use super::table::Cells;
 use crate::extract::Caller;
@@ -35,8 +37,10 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/rows", get(rows))
         .route("/size", get(size))
         .route("/info", get(info))
-        .route("/statistics", get(statistics));
-    for path in ["/search", "/filter", "/parquet", "/croissant"] {
+        .route("/statistics", get(statistics))
+        .route("/search", get(search))
+        .route("/filter", get(filter));
+    for path in ["/parquet", "/croissant"] {
         routes = routes.route(path, get(not_served));
     }
     routes
@@ -56,7 +60,7 @@ fn reply(dataset: &Dataset, body: impl IntoResponse) -> Response {
 
 /// `GET /is-valid`
 ///
-/// Search and filters are not served here, so they are never valid.
+/// Whatever can be shown can be searched and filtered here.
 async fn is_valid(State(hub): State<AppState>, caller: Caller, params: Params) -> ViewerResult<Response> {
     let dataset = dataset(&hub, &caller, &params).await?;
     let split = params.text("split");
@@ -67,7 +71,7 @@ async fn is_valid(State(hub): State<AppState>, caller: Caller, params: Params) -
             .any(|known| split.is_none_or(|split| split == known.name))
     });
     let body = json!({
-        "preview": shown, "viewer": shown, "search": false, "filter": false, "statistics": shown,
+        "preview": shown, "viewer": shown, "search": shown, "filter": shown, "statistics": shown,
     });
     Ok(reply(&dataset, Json(body)))
 }
@@ -89,8 +93,8 @@ async fn splits(State(hub): State<AppState>, caller: Caller, params: Params) -> 
     Ok(reply(&dataset, Json(body)))
 }
 
-/// `GET /rows`
-async fn rows(State(hub): State<AppState>, caller: Caller, params: Params) -> ViewerResult<Response> {
+/// Which page of rows is asked for.
+fn page(params: &Params) -> ViewerResult<(u64, u64)> {
     let number = |name: &'static str, default: u64| match params.text(name) {
         None => Ok(default),
         Some(text) => text
@@ -104,6 +108,86 @@ async fn rows(State(hub): State<AppState>, caller: Caller, params: Params) -> Vi
             "must not be greater than 100",
         ));
     }
+    Ok((offset, length))
+}
+
+/// A page of rows, of so many in all.
+fn rows_body(split: &Split, rows: &[String], total: u64) -> String {
+    format!(
+        "{{\"features\":{},\"rows\":[{}],\"num_rows_total\":{total},\"num_rows_per_page\":{PAGE},\"partial\":false}}",
+        features(split),
+        rows.join(","),
+    )
+}
+
+/// `GET /search`
+async fn search(State(hub): State<AppState>, caller: Caller, params: Params) -> ViewerResult<Response> {
+    let query = params
+        .text("query")
+        .filter(|query| !query.trim().is_empty())
+        .ok_or_else(|| ViewerError::missing_parameter("query"))?;
+    found(&hub, &caller, &params, |_| Ok(Wanted::words(query))).await
+}
+
+/// `GET /filter`
+async fn filter(State(hub): State<AppState>, caller: Caller, params: Params) -> ViewerResult<Response> {
+    let wanted = |split: &Split| {
+        let wrong = |name: &'static str| move |why: String| ViewerError::wrong_parameter(name, &why);
+        let known = |name: &'static str, column: &str| {
+            if split.features.iter().any(|(known, _)| known == column) {
+                Ok(())
+            } else {
+                Err(wrong(name)(format!(
+                    "names the column {column:?}, which is not in the split"
+                )))
+            }
+        };
+        let holds = params
+            .text("where")
+            .map(condition::condition)
+            .transpose()
+            .map_err(wrong("where"))?;
+        let order = params
+            .text("orderby")
+            .map(condition::order_by)
+            .transpose()
+            .map_err(wrong("orderby"))?;
+        for column in holds.iter().flat_map(condition::Condition::columns) {
+            known("where", column)?;
+        }
+        if let Some(order) = &order {
+            known("orderby", order.column.column())?;
+        }
+        if holds.is_none() && order.is_none() {
+            return Err(ViewerError::missing_parameter("where"));
+        }
+        Ok(Wanted::Filter(holds, order))
+    };
+    found(&hub, &caller, &params, wanted).await
+}
+
+/// Answers with a page of the rows that are wanted, each with its number in the split.
+async fn found(
+    hub: &Arc<Hub>,
+    caller: &Caller,
+    params: &Params,
+    wanted: impl FnOnce(&Split) -> ViewerResult<Wanted>,
+) -> ViewerResult<Response> {
+    let (offset, length) = page(params)?;
+    let dataset = dataset(hub, caller, params).await?;
+    let split = dataset.split(hub, params).await?;
+    let wanted = wanted(&split)?;
+    let (rows, total) = find(hub, &split, &wanted, offset, length).await?;
+    let rows: Vec<String> = rows
+        .into_iter()
+        .map(|(number, cells)| Row::new(&split, number, cells).text())
+        .collect();
+    Ok(reply(&dataset, raw(rows_body(&split, &rows, total))))
+}
+
+/// `GET /rows`
+async fn rows(State(hub): State<AppState>, caller: Caller, params: Params) -> ViewerResult<Response> {
+    let (offset, length) = page(&params)?;
     let dataset = dataset(&hub, &caller, &params).await?;
     let split = dataset.split(&hub, &params).await?;
     let cells = read_rows(&hub, &split, offset, length).await?;
@@ -112,12 +196,7 @@ async fn rows(State(hub): State<AppState>, caller: Caller, params: Params) -> Vi
         .enumerate()
         .map(|(at, cells)| Row::new(&split, offset + at as u64, cells).text())
         .collect();
-    let body = format!(
-        "{{\"features\":{},\"rows\":[{}],\"num_rows_total\":{},\"num_rows_per_page\":{PAGE},\"partial\":false}}",
-        features(&split),
-        rows.join(","),
-        split.rows()
-    );
+    let body = rows_body(&split, &rows, split.rows());
     Ok(reply(&dataset, raw(body)))
 }
 
@@ -212,9 +291,15 @@ async fn info(State(hub): State<AppState>, caller: Caller, params: Params) -> Vi
             );
             types.extend(split.features);
         }
+        let paths = || config.splits.iter().flat_map(|split| &split.paths);
+        let builder = if paths().all(|path| path.ends_with(".parquet")) {
+            "parquet"
+        } else {
+            "json"
+        };
         infos.insert(
             config.name.clone(),
-            json!({ "builder_name": "json", "config_name": config.name, "features": types, "splits": splits }),
+            json!({ "builder_name": builder, "config_name": config.name, "features": types, "splits": splits }),
         );
     }
     let info = match params.text("config") {

@@ -8,6 +8,7 @@ use futures::{Stream, StreamExt};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use tokio::io::AsyncWriteExt;
 
 use super::answer::{ViewerError, ViewerResult};
 use super::features::Kind;
@@ -33,7 +34,10 @@ pub(crate) fn tables() -> Tables {
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(super) rows: u64,
+    /// The size of the file in the repository.
     pub(super) bytes: u64,
+    /// The rows as lines in a file without a name, where the file in the repository is none of lines; and their size.
+    lines: Option<(std::fs::File, u64)>,
     /// Byte offsets of the rows 0, [`STRIDE`], twice that, …
     offsets: Vec<u64>,
     /// In order of first appearance.
@@ -42,6 +46,12 @@ pub(crate) struct Table {
 
 impl Table {
     pub(super) fn weight(&self) -> usize {
+        // A file on disk is held too; it counts for less than memory.
+        let lines = self.lines.as_ref().map_or(0, |(_, size)| size / 16);
+        self.weight_in_memory() + usize::try_from(lines).unwrap_or(usize::MAX / 2)
+    }
+
+    fn weight_in_memory(&self) -> usize {
         let columns: usize = self
             .columns
             .iter()
@@ -87,6 +97,45 @@ fn bytes(
             Err(error) => futures::stream::iter([Err(error)]).right_stream(),
         })
         .boxed()
+}
+
+/// How much of a file of lines is read at a time.
+const PIECE: usize = 1 << 18;
+
+/// The bytes of a file without a name, or a part of them.
+fn local(
+    file: &std::fs::File,
+    range: Range<u64>,
+) -> ViewerResult<impl Stream<Item = ViewerResult<axum::body::Bytes>> + Send + Unpin + use<>> {
+    let file = file.try_clone().map_err(lost)?;
+    let next = move |at: u64| {
+        let file = file.try_clone();
+        let size = usize::try_from(range.end.saturating_sub(at))
+            .unwrap_or(PIECE)
+            .min(PIECE);
+        async move {
+            if size == 0 {
+                return Ok(None);
+            }
+            let piece = tokio::task::spawn_blocking(move || {
+                let mut piece = vec![0; size];
+                std::os::unix::fs::FileExt::read_exact_at(&file?, &mut piece, at)?;
+                Ok::<_, std::io::Error>(axum::body::Bytes::from(piece))
+            });
+            let piece = piece.await.map_err(|_| stopped())?.map_err(lost)?;
+            Ok(Some((piece, at + size as u64)))
+        }
+    };
+    Ok(futures::stream::try_unfold(range.start, next).boxed())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands where an error is mapped")]
+fn lost(error: std::io::Error) -> ViewerError {
+    ViewerError::unreadable(format!("a file of the viewer cannot be used: {error}"))
+}
+
+fn stopped() -> ViewerError {
+    ViewerError::unreadable("the work was stopped")
 }
 
 /// Cuts a stream of bytes into lines, without their ends. One line is in memory at a time.
@@ -172,6 +221,31 @@ fn not_a_row(path: &str, row: u64, error: &serde_json::Error) -> ViewerError {
 }
 
 impl Hub {
+    /// Turns a Parquet file into lines, in a file without a name.
+    async fn lines_of_parquet(
+        self: &Arc<Self>,
+        path: &str,
+        oid: Oid,
+        blob: &Blob,
+    ) -> ViewerResult<(std::fs::File, u64)> {
+        let folder = self.dirs.temp();
+        let new = move || tempfile::tempfile_in(&folder);
+        let mut copy = tokio::fs::File::from_std(new().map_err(lost)?);
+        let mut pieces = bytes(self, oid, blob, 0..blob.real_size());
+        while let Some(piece) = pieces.next().await {
+            copy.write_all(&piece?).await.map_err(lost)?;
+        }
+        copy.flush().await.map_err(lost)?;
+        let copy = copy.into_std().await;
+        let made = tokio::task::spawn_blocking(move || {
+            let mut out = new().map_err(|error| error.to_string())?;
+            let size = super::parquet::lines(copy, &mut out)?;
+            Ok::<_, String>((out, size))
+        });
+        let made = made.await.map_err(|_| stopped())?;
+        made.map_err(|why| ViewerError::unreadable(format!("{path} cannot be read as Parquet: {why}")))
+    }
+
     /// Reads a file of rows to its end, once; what was found is kept.
     pub(super) async fn table(
         self: &Arc<Self>,
@@ -183,7 +257,16 @@ impl Hub {
             return Ok(table);
         }
         let size = blob.real_size();
-        let mut lines = Lines::new(bytes(self, oid, blob, 0..size));
+        let converted = if path.ends_with(".parquet") {
+            Some(self.lines_of_parquet(path, oid, blob).await?)
+        } else {
+            None
+        };
+        let pieces = match &converted {
+            Some((file, size)) => local(file, 0..*size)?.left_stream(),
+            None => bytes(self, oid, blob, 0..size).right_stream(),
+        };
+        let mut lines = Lines::new(pieces);
         let (mut rows, mut place) = (0_u64, 0_u64);
         let mut offsets = Vec::new();
         let mut columns: Vec<(String, Column)> = Vec::new();
@@ -214,6 +297,7 @@ impl Hub {
         let table = Arc::new(Table {
             rows,
             bytes: size,
+            lines: converted,
             offsets,
             columns,
         });
@@ -234,7 +318,11 @@ impl Hub {
         let Some(from) = table.offsets.get(stride) else {
             return Ok(Vec::new());
         };
-        let mut lines = Lines::new(bytes(self, oid, blob, *from..table.bytes));
+        let pieces = match &table.lines {
+            Some((file, size)) => local(file, *from..*size)?.left_stream(),
+            None => bytes(self, oid, blob, *from..table.bytes).right_stream(),
+        };
+        let mut lines = Lines::new(pieces);
         let mut at = wanted.start / STRIDE * STRIDE;
         let mut rows = Vec::new();
         let mut line = Vec::new();
@@ -248,5 +336,34 @@ impl Hub {
             at += 1;
         }
         Ok(rows)
+    }
+
+    /// Reads all rows of a file, one in memory at a time; `take` gets each with its number.
+    pub(super) async fn each_row(
+        self: &Arc<Self>,
+        path: &str,
+        oid: Oid,
+        blob: &Blob,
+        table: &Table,
+        mut take: impl FnMut(u64, Value) + Send,
+    ) -> ViewerResult<()> {
+        let pieces = match &table.lines {
+            Some((file, size)) => local(file, 0..*size)?.left_stream(),
+            None => bytes(self, oid, blob, 0..table.bytes).right_stream(),
+        };
+        let mut lines = Lines::new(pieces);
+        let mut line = Vec::new();
+        let mut at = 0;
+        while lines.next(&mut line).await?.is_some() {
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            take(
+                at,
+                serde_json::from_slice(&line).map_err(|error| not_a_row(path, at, &error))?,
+            );
+            at += 1;
+        }
+        Ok(())
     }
 }

@@ -6,6 +6,7 @@ mod import;
 mod ls;
 mod push;
 mod remembered;
+mod scratch;
 mod show;
 mod watch;
 

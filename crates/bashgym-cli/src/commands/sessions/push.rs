@@ -7,6 +7,7 @@ use bashgym_traces::find_session_files;
 use clap::Args;
 use serde_json::json;
 
+use super::scratch::Scratch;
 use crate::commands::data::{CardArgs, manager};
 use crate::commands::run::inputs;
 use crate::context::Context;
@@ -41,10 +42,7 @@ pub(super) async fn run(args: &PushArgs, context: &Context) -> Result<(), CliErr
     let home_gate = HomeGate::open(context)?;
     let mut cleaner = home_gate.gate()?.for_dataset(repo.as_str());
     let home = context.home()?;
-    let folder = tempfile::Builder::new()
-        .prefix("traces-")
-        .tempdir_in(home)
-        .map_err(|error| io_error("make a folder in", home, error))?;
+    let folder = Scratch::create(home).map_err(|error| io_error("make a folder in", home, error))?;
     let clean = tokio::task::block_in_place(|| clean_traces(&files, &mut cleaner, folder.path()))?;
     for (path, why) in &clean.skipped {
         context.output.note(format!(

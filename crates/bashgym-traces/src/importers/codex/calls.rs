@@ -48,10 +48,15 @@ impl Output {
                 failed: false,
             };
         }
-        let is_object = raw.get().starts_with('{');
         let mut failed = false;
-        let text = match serde_json::from_str::<Wrapped<'_>>(raw.get()) {
-            Ok(wrapped) if is_object && !matches!(wrapped.content, Content::None) => {
+        // Most results are texts; asking them for fields would only format an error as long as they are.
+        let wrapped = raw
+            .get()
+            .starts_with('{')
+            .then(|| serde_json::from_str::<Wrapped<'_>>(raw.get()).ok())
+            .flatten();
+        let text = match wrapped {
+            Some(wrapped) if !matches!(wrapped.content, Content::None) => {
                 failed = wrapped.success.is_some_and(|ok| !ok.0);
                 flatten(wrapped.content, report)
             }

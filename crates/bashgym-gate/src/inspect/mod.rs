@@ -1,6 +1,10 @@
 //! Whether a file may be uploaded, decided while its bytes go by.
 
+mod parquet;
+
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 
 use serde::Deserialize;
 
@@ -96,6 +100,11 @@ impl Inspector {
             tail: Vec::new(),
             form: if path.ends_with(".safetensors") {
                 Form::Header(Vec::new())
+            } else if path.ends_with(".parquet") {
+                match tempfile::tempfile() {
+                    Ok(copy) => Form::Parquet(copy),
+                    Err(error) => Form::Unreadable(format!("no copy of it could be made ({error})")),
+                }
             } else {
                 Form::Text
             },
@@ -110,6 +119,8 @@ enum Form {
     Header(Vec<u8>),
     /// The numbers of a safetensors file.
     Numbers,
+    /// A copy without a name of a Parquet file: it is read from its end.
+    Parquet(File),
     /// Something that cannot be looked into.
     Unreadable(String),
 }
@@ -143,7 +154,36 @@ impl Inspection {
                 head.extend_from_slice(bytes);
                 self.header();
             }
+            Form::Parquet(copy) => {
+                if let Err(error) = copy.write_all(bytes) {
+                    self.form = Form::Unreadable(format!("no copy of it could be made ({error})"));
+                }
+            }
             Form::Numbers | Form::Unreadable(_) => {}
+        }
+    }
+
+    /// Looks into a Parquet file once all of it is there. A row counts as a line.
+    fn rows(&mut self) {
+        let Form::Parquet(copy) = std::mem::replace(&mut self.form, Form::Numbers) else {
+            return;
+        };
+        let (scanner, kinds, first) = (&mut self.scanner, &mut self.kinds, &mut self.first_line);
+        let mut hits = Vec::new();
+        let read = parquet::read(copy, &mut |row, text| {
+            scanner.feed(text, &mut hits);
+            scanner.finish(&mut hits);
+            let found = !hits.is_empty();
+            for hit in hits.drain(..) {
+                if kinds.is_empty() {
+                    *first = row;
+                }
+                *kinds.entry(hit.kind.to_owned()).or_default() += 1;
+            }
+            found
+        });
+        if let Err(why) = read {
+            self.form = Form::Unreadable(why);
         }
     }
 
@@ -209,6 +249,9 @@ impl Inspection {
     ///
     /// [`Refusal`] when something was found, when it cannot be looked into, or when it is not as long as was said.
     pub fn finish(mut self) -> Result<(), Refusal> {
+        if matches!(self.form, Form::Parquet(_)) {
+            self.rows();
+        }
         let mut hits = Vec::new();
         self.scanner.finish(&mut hits);
         self.take(&hits);
@@ -316,7 +359,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_does_not_pass() {
         for (path, bytes) in [
-            ("x.parquet", &b"PAR1\0\0rest"[..]),
+            ("x.bin", &b"PAR1\0\0rest"[..]),
+            ("x.parquet", b"PAR1\0\0rest"),
+            ("x.parquet", b"PAR1"),
+            ("x.parquet", b""),
             ("x.txt", b"latin \xe9t\xe9"),
             ("x.txt", b"cut \xf0\x9f"),
             ("x.safetensors", b"\xff\xff\xff\xff\xff\xff\xff\xff"),
@@ -345,6 +391,97 @@ mod tests {
                 piece,
             );
             assert!(matches!(found, Err(Refusal::Found { .. })));
+        }
+    }
+
+    /// A Parquet file of texts, with a note on the side.
+    fn parquet(
+        texts: &[&str],
+        note: &str,
+        properties: ::parquet::file::properties::WriterPropertiesBuilder,
+    ) -> Vec<u8> {
+        use ::parquet::data_type::{ByteArray, ByteArrayType};
+        use ::parquet::file::metadata::KeyValue;
+        use ::parquet::file::writer::SerializedFileWriter;
+        let schema =
+            ::parquet::schema::parser::parse_message_type("message rows { optional binary text (STRING); }");
+        let note = KeyValue::new("note".to_owned(), note.to_owned());
+        let properties = properties.set_key_value_metadata(Some(vec![note])).build();
+        let mut writer =
+            SerializedFileWriter::new(Vec::new(), schema.unwrap().into(), properties.into()).unwrap();
+        let values: Vec<ByteArray> = texts.iter().map(|text| ByteArray::from(*text)).collect();
+        let mut group = writer.next_row_group().unwrap();
+        let mut column = group.next_column().unwrap().unwrap();
+        let typed = column.typed::<ByteArrayType>();
+        typed
+            .write_batch(&values, Some(&vec![1; values.len()]), None)
+            .unwrap();
+        column.close().unwrap();
+        group.close().unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    fn plain() -> ::parquet::file::properties::WriterPropertiesBuilder {
+        use ::parquet::basic::Compression;
+        use ::parquet::file::properties::{EnabledStatistics, WriterProperties};
+        WriterProperties::builder()
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_offset_index_disabled(true)
+            .set_compression(Compression::SNAPPY)
+    }
+
+    #[test]
+    fn rows_of_a_parquet_file_are_looked_at() {
+        let rows = ["clean", "also clean, with ümlauts", "x"];
+        let whole = parquet(&rows, "fine", plain());
+        for piece in [5, 100_000] {
+            verdict("train.parquet", &whole, piece).unwrap();
+            let token = format!("x = 'ghp_{}'", "a1B2c3D4e5F6".repeat(3));
+            let found = verdict(
+                "train.parquet",
+                &parquet(&["clean", &token], "fine", plain()),
+                piece,
+            )
+            .unwrap_err();
+            assert!(
+                matches!(&found, Refusal::Found { line: 2, kinds, .. } if kinds.contains_key("github_token")),
+                "{found}"
+            );
+            assert!(!found.to_string().contains("a1B2"), "{found}");
+        }
+    }
+
+    #[test]
+    fn nothing_hides_in_a_parquet_file() {
+        use ::parquet::file::properties::EnabledStatistics;
+        let found = verdict("a.parquet", &parquet(&["x"], "jane.roe@corp.example", plain()), 9);
+        assert!(matches!(found, Err(Refusal::Found { .. })), "{found:?}");
+        let whole = parquet(&["x", "y"], "fine", plain());
+        let indexed = plain().set_offset_index_disabled(false);
+        let counted = plain().set_statistics_enabled(EnabledStatistics::Page);
+        let mut gap = whole.clone();
+        let length = gap.len();
+        let footer = u32::from_le_bytes(whole[length - 8..length - 4].try_into().unwrap()) as usize;
+        gap.splice(length - 8 - footer..length - 8 - footer, *b"hidden");
+        for bytes in [
+            gap,
+            [whole.as_slice(), b"behind"].concat(),
+            whole[..length - 1].to_vec(),
+            parquet(&["x"], "fine", indexed),
+            parquet(&["x"], "fine", counted),
+        ] {
+            let refused = verdict("a.parquet", &bytes, 100_000);
+            assert!(matches!(refused, Err(Refusal::Unreadable { .. })), "{refused:?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_parquet_file_stops_nothing(at in 0..1_000_usize, byte in proptest::prelude::any::<u8>()) {
+            let mut bytes = parquet(&["clean", "x", "clean"], "fine", plain());
+            let at = at % bytes.len();
+            bytes[at] = byte;
+            let _ = verdict("a.parquet", &bytes, 100_000);
         }
     }
 }
