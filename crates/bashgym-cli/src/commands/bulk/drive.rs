@@ -1,0 +1,256 @@
+//! One piece of work from its price to its output.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bashgym_core::bulk::{
+    Counts, Estimate, Journal, Making, Ran, Runner, Stopped, Work, ask_stream, check_output, estimate,
+    work_id,
+};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::options::Ready;
+use super::screen::BulkScreen;
+use crate::context::Context;
+use crate::error::{CliError, Kind};
+use crate::gate::HomeGate;
+use crate::output::plain;
+
+/// Tells the price, asks, and writes the output; stops cleanly at a cap, a dead provider, or Ctrl-C.
+pub(crate) async fn drive(work: Arc<dyn Work>, ready: Ready, context: &Context) -> Result<(), CliError> {
+    let output = context.output;
+    let out = check_output(&*work, &ready.out)?;
+    let journal_dir = context.home()?.join("bulk").join(work_id(&*work, &out));
+    let journal = Arc::new(Journal::open(&journal_dir)?);
+    // On this machine's own Hub nothing leaves it.
+    let gate = if ready.connection.client.endpoint().is_loopback() {
+        None
+    } else {
+        Some(HomeGate::open(context)?.inspector())
+    };
+    let told = estimate(
+        &work,
+        &ready.desk,
+        &journal,
+        gate.as_ref(),
+        ready.options.retry_unclear,
+    )
+    .await?;
+    let (dropped, damaged) = journal.damage();
+    if output.is_json() {
+        output.json(&json!({
+            "event": "plan", "command": work.command(), "model": work.model(), "out": out, "journal": journal_dir,
+            "estimate": told, "journal_dropped_bytes": dropped, "journal_damaged_lines": damaged,
+        }))?;
+    } else {
+        output.note(plan(&told));
+        if damaged > 0 {
+            output.note(format!(
+                "{damaged} lines of the journal cannot be read; what they held is asked again."
+            ));
+        }
+    }
+    if ready.dry_run {
+        return Ok(());
+    }
+    let concurrency = ready.options.concurrency;
+    let runner = Runner::new(
+        ready.desk.clone(),
+        Arc::clone(&journal),
+        Arc::clone(&context.clock),
+        gate,
+        ready.options.clone(),
+    );
+    let screen = BulkScreen::new(output, told.questions);
+    let ran = ask(&runner, &work, concurrency, &screen).await;
+    screen.finish();
+    let ran = ran?;
+    drop(runner);
+    let result = finish(&work, &journal, &out, &ran, context).await?;
+    report(&out, &ran, result.as_ref(), context)?;
+    match ran.stopped {
+        None if ran.counts.answered + ran.counts.from_journal == 0 && ran.counts.failed > 0 => {
+            Err(CliError::new(Kind::Unreachable, "no question was answered")
+                .hint("the same command asks again"))
+        }
+        None => Ok(()),
+        Some(stopped) => Err(why(stopped)),
+    }
+}
+
+/// Asks until all is asked, or until Ctrl-C: the first one lets calls under way end, the second one does not wait for them.
+async fn ask(
+    runner: &Runner,
+    work: &Arc<dyn Work>,
+    concurrency: usize,
+    screen: &BulkScreen,
+) -> Result<Ran, CliError> {
+    let stop = CancellationToken::new();
+    let show = |counts: Counts| screen.show(counts);
+    let mut asking = Box::pin(runner.run(ask_stream(work, concurrency * 2), &stop, &show));
+    loop {
+        tokio::select! {
+            ran = &mut asking => return Ok(ran?),
+            _ = tokio::signal::ctrl_c() => {
+                if stop.is_cancelled() {
+                    return Err(CliError::new(
+                        Kind::Interrupted,
+                        "stopped; calls that were under way may have been paid",
+                    )
+                    .hint("the same command goes on with what is left"));
+                }
+                stop.cancel();
+                screen.say("Stopping after the calls under way; what was answered is kept. Ctrl-C again does not wait.");
+            }
+        }
+    }
+}
+
+/// Writes the output of what is there; none when there is nothing, or when it makes no sense of a part.
+async fn finish(
+    work: &Arc<dyn Work>,
+    journal: &Arc<Journal>,
+    out: &Path,
+    ran: &Ran,
+    context: &Context,
+) -> Result<Option<Value>, CliError> {
+    let counts = ran.counts;
+    let nothing = counts.answered + counts.from_journal == 0 && (counts.failed > 0 || ran.stopped.is_some());
+    if nothing || (ran.stopped.is_some() && !work.can_be_partial()) {
+        return Ok(None);
+    }
+    let complete = ran.stopped.is_none() && counts.failed == 0 && counts.unclear == 0;
+    let mut gate: bashgym_traces::Gate = HomeGate::open(context)?.gate()?.into();
+    let (work, journal, out) = (Arc::clone(work), Arc::clone(journal), PathBuf::from(out));
+    let written = tokio::task::spawn_blocking(move || {
+        work.write(Making {
+            journal: &journal,
+            out: &out,
+            gate: &mut gate,
+            complete,
+            counts,
+        })
+    })
+    .await
+    .map_err(|error| CliError::new(Kind::Internal, "writing broke off").because(error))??;
+    Ok(Some(written))
+}
+
+fn report(out: &Path, ran: &Ran, result: Option<&Value>, context: &Context) -> Result<(), CliError> {
+    let output = context.output;
+    let counts = ran.counts;
+    if output.is_json() {
+        return output.json(&json!({
+            "event": "result", "dir": result.map(|_| out), "calls": counts, "failures": ran.failures,
+            "cost_usd": counts.nano_usd as f64 / 1e9, "complete": result.is_some_and(|it| it["complete"] == true),
+            "result": result,
+        }));
+    }
+    if result.is_some() {
+        output.line(out.display())?;
+    }
+    let mut told = format!(
+        "{} answers, {} of them from before; ${:.4} known cost",
+        counts.answered + counts.from_journal,
+        counts.from_journal,
+        counts.nano_usd as f64 / 1e9
+    );
+    if counts.cost_unknown > 0 {
+        let _ = write!(told, ", {} calls of unknown cost", counts.cost_unknown);
+    }
+    if counts.failed > 0 {
+        let _ = write!(
+            told,
+            "; {} questions without an answer ({} may have been paid)",
+            counts.failed, counts.failed_maybe_paid
+        );
+    }
+    output.note(told);
+    for failure in &ran.failures {
+        output.note(format!("  {}", plain(failure)));
+    }
+    if counts.unclear > 0 {
+        output.note(format!(
+            "{} questions were sent before a crash, and may have been paid; --retry-unclear sends them again.",
+            counts.unclear
+        ));
+    }
+    if let Some(rows) = result.and_then(|result| result["rows"].as_object()) {
+        let rows: Vec<String> = rows
+            .iter()
+            .map(|(what, count)| format!("{}: {count}", what.replace('_', " ")))
+            .collect();
+        output.note(rows.join(", "));
+    }
+    if let Some(agreement) = result
+        .map(|result| &result["agreement"])
+        .filter(|it| it.is_object())
+    {
+        let number = |value: &Value| {
+            value
+                .as_f64()
+                .map_or_else(|| "unknown".to_owned(), |it| format!("{it:.2}"))
+        };
+        let range = |value: &Value| format!("{} to {}", number(&value[0]), number(&value[1]));
+        output.note(format!(
+            "The judge agrees with {} of {} labels (95 %: {}); Cohen's kappa {} ({}).",
+            number(&agreement["accuracy"]),
+            agreement["rows"],
+            range(&agreement["accuracy_interval"]),
+            number(&agreement["kappa"]),
+            range(&agreement["kappa_interval"]),
+        ));
+    }
+    Ok(())
+}
+
+fn why(stopped: Stopped) -> CliError {
+    let goes_on = "what was answered is kept: the same command goes on with what is left";
+    match stopped {
+        Stopped::Budget(error) => {
+            let unknown = matches!(error, bashgym_core::ledger::LedgerError::UnknownPrice { .. });
+            let converted = CliError::from(error);
+            if unknown {
+                converted.hint("--allow-unknown-price asks all the same; it then counts as unknown")
+            } else {
+                converted.hint(goes_on)
+            }
+        }
+        Stopped::Failing(error) => CliError::from(error).hint(goes_on),
+        Stopped::Asked => CliError::new(Kind::Interrupted, "stopped").hint(goes_on),
+    }
+}
+
+/// What it will take, for a person.
+fn plan(told: &Estimate) -> String {
+    let money = |usd: Option<f64>| usd.map_or_else(|| "not known".to_owned(), |usd| format!("${usd:.4}"));
+    let answers = told
+        .answer_tokens
+        .or(told.answer_tokens_at_most)
+        .map_or_else(|| "an unknown number of".to_owned(), |tokens| tokens.to_string());
+    let bound = if told.answer_tokens.is_none() {
+        "at most "
+    } else {
+        "about "
+    };
+    let mut text = format!(
+        "{} to ask of {} ({} answered before), about {} tokens, answers of {bound}{answers} tokens. Price: expected {}, at \
+         worst {}.",
+        told.to_ask,
+        told.questions,
+        told.answered,
+        told.prompt_tokens,
+        money(told.price_expected_usd),
+        money(told.price_worst_usd),
+    );
+    if told.unclear > 0 {
+        let _ = write!(
+            text,
+            " {} were sent before a crash and may have been paid; they are left out.",
+            told.unclear
+        );
+    }
+    text
+}
