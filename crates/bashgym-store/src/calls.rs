@@ -1,5 +1,7 @@
 //! Calls of models.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bashgym_core::inference::{CallFilter, CallId, CallStore, CallSums, StoredCall, UsageBy, UsageRow};
 use bashgym_core::store::StoreError;
@@ -27,30 +29,40 @@ macro_rules! list_calls {
 #[async_trait]
 impl CallStore for SqlStore {
     async fn add_call(&self, call: &StoredCall) -> Result<(), StoreError> {
+        self.add_calls(std::slice::from_ref(call)).await
+    }
+
+    async fn add_calls(&self, calls: &[StoredCall]) -> Result<(), StoreError> {
         let failed = |error: sqlx::Error| backend("remember a call", error);
-        let text = serde_json::to_string(&call.call)
-            .map_err(|error| bad_data(CALLS, "call", &call.id.to_string(), error))?;
         // One at a time: two that add to the same sums in another order would wait for each other for ever.
         let mut change = self.database.begin_turn("calls").await.map_err(failed)?;
-        let added = change
-            .execute(
-                "INSERT INTO calls (id, at_us, model, purpose, call) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (id) DO NOTHING",
-                &args![
-                    call.id.to_string(),
-                    call.call.at.as_microsecond(),
-                    call.call.report.model.as_str(),
-                    call.call.purpose.clone(),
-                    text,
-                ],
-            )
-            .await
-            .map_err(failed)?;
-        if added == 0 {
-            return Ok(());
+        let mut sums: BTreeMap<(UsageBy, String), CallSums> = BTreeMap::new();
+        for call in calls {
+            let text = serde_json::to_string(&call.call)
+                .map_err(|error| bad_data(CALLS, "call", &call.id.to_string(), error))?;
+            let added = change
+                .execute(
+                    "INSERT INTO calls (id, at_us, model, purpose, call) VALUES ($1, $2, $3, $4, $5) \
+                     ON CONFLICT (id) DO NOTHING",
+                    &args![
+                        call.id.to_string(),
+                        call.call.at.as_microsecond(),
+                        call.call.report.model.as_str(),
+                        call.call.purpose.clone(),
+                        text,
+                    ],
+                )
+                .await
+                .map_err(failed)?;
+            if added == 0 {
+                continue;
+            }
+            for by in UsageBy::ALL {
+                let sum = sums.entry((by, call.bucket(by))).or_default();
+                *sum = sum.plus(call.sums());
+            }
         }
-        let sums = call.sums();
-        for by in UsageBy::ALL {
+        for ((by, bucket), sums) in sums {
             change
                 .execute(
                     "INSERT INTO call_sums \
@@ -64,7 +76,7 @@ impl CallStore for SqlStore {
                      unknown_cost = call_sums.unknown_cost + excluded.unknown_cost",
                     &args![
                         by.as_str(),
-                        call.bucket(by),
+                        bucket,
                         sums.calls,
                         sums.failed,
                         sums.prompt_tokens,

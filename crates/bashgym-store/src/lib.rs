@@ -15,6 +15,7 @@ mod jobs;
 mod ledger;
 mod migrations;
 mod open;
+mod routes;
 mod runs;
 mod tables;
 mod tasks;

@@ -28,6 +28,7 @@ const STEPS: &[Step] = &[
     step!(20_261_122_000_003, "jobs", "20261122000003_jobs.sql"),
     step!(20_261_122_000_004, "live", "20261122000004_live.sql"),
     step!(20_261_123_000_001, "calls", "20261123000001_calls.sql"),
+    step!(20_261_123_400_001, "routes", "20261123400001_routes.sql"),
 ];
 
 pub(crate) fn sqlite() -> Migrator {

@@ -62,6 +62,9 @@ pub(crate) const TABLES: &[Table] = &[
     table!("call_sums", "$1, $2, $3, $4, $5, $6, $7, $8",
         "kind" text, "bucket" text, "calls" integer, "failed" integer, "prompt_tokens" integer,
         "completion_tokens" integer, "nano_usd" integer, "unknown_cost" integer),
+    table!("route_decisions", "$1, $2, $3, $4, $5",
+        "id" text, "at_us" integer, "judged" integer, "record" text, "exchange" text),
+    table!("route_notes", "$1, $2", "name" text, "note" text),
 ];
 
 /// The tables that stay as they are.

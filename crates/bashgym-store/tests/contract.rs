@@ -10,8 +10,8 @@ use bashgym_core::ledger::contract::{SetClock, ledger_contract};
 use bashgym_core::run::{RunRecord, Stage};
 use bashgym_core::store::{EventStore, JobLineStore, JobStream, RunStore, StoreError};
 use bashgym_core::testing::{
-    call_store_contract, event_log_contract, facts_contract, job_store_contract, sample_spec, store_contract,
-    task_store_contract,
+    call_store_contract, event_log_contract, facts_contract, job_store_contract, route_store_contract,
+    sample_spec, store_contract, task_store_contract,
 };
 use bashgym_store::SqlStore;
 use common::{Place, places};
@@ -25,6 +25,7 @@ async fn whole_contract(place: &Place) {
     task_store_contract(&store).await;
     facts_contract(Arc::new(store.clone())).await;
     call_store_contract(&store).await;
+    route_store_contract(&store).await;
     ledger_contract(Arc::new(store)).await;
 }
 

@@ -82,6 +82,8 @@ async fn file_from_before_the_log_of_events_keeps_its_jobs_and_gets_a_log() {
     for back in [
         "DROP TABLE event_log",
         "DROP TABLE tasks",
+        "DROP TABLE route_decisions",
+        "DROP TABLE route_notes",
         "DROP TABLE calls",
         "DROP TABLE call_sums",
         "DELETE FROM _sqlx_migrations WHERE version >= 20261122000004",

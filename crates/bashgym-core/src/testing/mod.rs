@@ -3,6 +3,7 @@
 mod calls;
 mod events;
 mod jobs;
+mod routes;
 mod tasks;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use jiff::Timestamp;
 pub use calls::{call_store_contract, sample_call};
 pub use events::{event_log_contract, facts_contract};
 pub use jobs::{job_store_contract, sample_launch};
+pub use routes::{route_store_contract, sample_decision};
 pub use tasks::{sample_task, task_store_contract};
 
 use crate::events::{RunEvent, StageStatus};

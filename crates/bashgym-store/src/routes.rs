@@ -1,0 +1,179 @@
+//! Routing decisions.
+
+use async_trait::async_trait;
+use bashgym_core::router::{
+    DecisionFilter, DecisionId, DecisionRecord, Exchange, RouteStore, VerifiedOutcome,
+};
+use bashgym_core::store::StoreError;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::SqlStore;
+use crate::cells::Cells;
+use crate::database::{Row, args};
+use crate::error::{backend, bad_data};
+
+const DECISIONS: &str = "route_decisions";
+const NOTES: &str = "route_notes";
+
+#[async_trait]
+impl RouteStore for SqlStore {
+    async fn add_decisions(
+        &self,
+        decisions: &[(DecisionRecord, Option<Exchange>)],
+    ) -> Result<(), StoreError> {
+        if decisions.is_empty() {
+            return Ok(());
+        }
+        let failed = |error: sqlx::Error| backend("remember decisions", error);
+        let mut change = self.database.begin_turn("routes").await.map_err(failed)?;
+        for (record, exchange) in decisions {
+            let bad = |error| bad_data(DECISIONS, "record", &record.id.to_string(), error);
+            let exchange = exchange.as_ref().map(serde_json::to_string).transpose();
+            change
+                .execute(
+                    "INSERT INTO route_decisions (id, at_us, judged, record, exchange) \
+                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING",
+                    &args![
+                        record.id.to_string(),
+                        record.at.as_microsecond(),
+                        i64::from(record.outcome.is_some()),
+                        serde_json::to_string(record).map_err(bad)?,
+                        exchange.map_err(bad)?,
+                    ],
+                )
+                .await
+                .map_err(failed)?;
+        }
+        change.commit().await.map_err(failed)
+    }
+
+    async fn find_decision(&self, id: DecisionId) -> Result<Option<DecisionRecord>, StoreError> {
+        self.database
+            .fetch_optional(
+                "SELECT id, record FROM route_decisions WHERE id = $1",
+                &args![id.to_string()],
+            )
+            .await
+            .map_err(|error| backend("read a decision", error))?
+            .as_ref()
+            .map(decision)
+            .transpose()
+    }
+
+    async fn find_exchange(&self, id: DecisionId) -> Result<Option<Exchange>, StoreError> {
+        self.database
+            .fetch_optional(
+                "SELECT id, exchange FROM route_decisions WHERE id = $1 AND exchange IS NOT NULL",
+                &args![id.to_string()],
+            )
+            .await
+            .map_err(|error| backend("read what was said", error))?
+            .as_ref()
+            .map(|row| Cells::new(row, DECISIONS, "id").json("exchange"))
+            .transpose()
+    }
+
+    async fn list_decisions(
+        &self,
+        filter: &DecisionFilter,
+        before: Option<DecisionId>,
+        limit: u32,
+    ) -> Result<Vec<DecisionRecord>, StoreError> {
+        let sql = if filter.judged {
+            "SELECT id, record FROM route_decisions WHERE judged = 1 AND at_us >= $1 AND ($2 IS NULL OR id < $2) \
+             AND ($3 = 0 OR exchange IS NOT NULL) ORDER BY id DESC LIMIT $4"
+        } else {
+            "SELECT id, record FROM route_decisions WHERE at_us >= $1 AND ($2 IS NULL OR id < $2) \
+             AND ($3 = 0 OR exchange IS NOT NULL) ORDER BY id DESC LIMIT $4"
+        };
+        self.database
+            .fetch_all(
+                sql,
+                &args![
+                    filter.from.map_or(i64::MIN, Timestamp::as_microsecond),
+                    before.map(|before| before.to_string()),
+                    i64::from(filter.kept),
+                    limit,
+                ],
+            )
+            .await
+            .map_err(|error| backend("list decisions", error))?
+            .iter()
+            .map(decision)
+            .collect()
+    }
+
+    async fn judge_decision(
+        &self,
+        id: DecisionId,
+        outcome: &VerifiedOutcome,
+    ) -> Result<DecisionRecord, StoreError> {
+        let failed = |error: sqlx::Error| backend("judge a decision", error);
+        let mut change = self.database.begin_turn("routes").await.map_err(failed)?;
+        let rows = change
+            .fetch_all(
+                "SELECT id, record FROM route_decisions WHERE id = $1",
+                &args![id.to_string()],
+            )
+            .await
+            .map_err(failed)?;
+        let Some(row) = rows.first() else {
+            return Err(StoreError::Gone {
+                what: format!("decision {id}"),
+            });
+        };
+        let mut record = decision(row)?;
+        record.outcome = Some(outcome.clone());
+        let text = serde_json::to_string(&record)
+            .map_err(|error| bad_data(DECISIONS, "record", &id.to_string(), error))?;
+        change
+            .execute(
+                "UPDATE route_decisions SET judged = 1, record = $2 WHERE id = $1",
+                &args![id.to_string(), text],
+            )
+            .await
+            .map_err(failed)?;
+        change.commit().await.map_err(failed)?;
+        Ok(record)
+    }
+
+    async fn prune_decisions(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.database
+            .execute(
+                "DELETE FROM route_decisions WHERE at_us < $1",
+                &args![before.as_microsecond()],
+            )
+            .await
+            .map_err(|error| backend("remove old decisions", error))
+    }
+
+    async fn put_route_note(&self, name: &str, note: &Value) -> Result<(), StoreError> {
+        self.database
+            .execute(
+                "INSERT INTO route_notes (name, note) VALUES ($1, $2) \
+                 ON CONFLICT (name) DO UPDATE SET note = excluded.note",
+                &args![name, note.to_string()],
+            )
+            .await
+            .map_err(|error| backend("keep a note of a model", error))?;
+        Ok(())
+    }
+
+    async fn route_notes(&self) -> Result<Vec<(String, Value)>, StoreError> {
+        self.database
+            .fetch_all("SELECT name, note FROM route_notes ORDER BY name", &args![])
+            .await
+            .map_err(|error| backend("read the notes of models", error))?
+            .iter()
+            .map(|row| {
+                let cells = Cells::new(row, NOTES, "name");
+                Ok((cells.text("name")?, cells.json("note")?))
+            })
+            .collect()
+    }
+}
+
+fn decision(row: &Row) -> Result<DecisionRecord, StoreError> {
+    Cells::new(row, DECISIONS, "id").json("record")
+}
