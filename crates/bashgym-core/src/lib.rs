@@ -5,6 +5,7 @@
 //! [`run::RunService`]. Nothing here knows whether the Hub is Hugging Face or the embedded one.
 
 pub mod backend;
+pub mod bulk;
 pub mod error;
 pub mod events;
 pub mod explain;
@@ -13,7 +14,9 @@ pub mod launch;
 pub mod ledger;
 pub mod plan;
 pub mod publish;
+pub mod router;
 pub mod run;
+pub mod space;
 pub mod store;
 pub mod task;
 #[cfg(feature = "testing")]

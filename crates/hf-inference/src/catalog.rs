@@ -143,6 +143,14 @@ pub struct Catalog {
 }
 
 impl Catalog {
+    /// A catalogue of these models.
+    pub fn new(models: impl IntoIterator<Item = CatalogModel>) -> Self {
+        let models = models.into_iter().map(|model| (model.id.clone(), model));
+        Self {
+            models: models.collect(),
+        }
+    }
+
     /// A model by its id.
     pub fn model(&self, id: &str) -> Option<&CatalogModel> {
         self.models.get(id)
@@ -184,6 +192,19 @@ impl CatalogCache {
         }
     }
 
+    /// A catalogue that is told, and never asked for.
+    pub(crate) fn fixed(router: HfClient, clock: Arc<dyn Clock>, catalog: Catalog) -> Self {
+        let kept = Kept {
+            catalog: Some(Arc::new(catalog)),
+            good_until: Duration::MAX,
+        };
+        Self {
+            router,
+            clock,
+            kept: Mutex::new(kept),
+        }
+    }
+
     /// The catalogue. When the router can not be asked, the last one that was read.
     ///
     /// # Errors
@@ -202,12 +223,7 @@ impl CatalogCache {
         let answer = self.router.get_json::<Answer>("/v1/models", &[]).await;
         match answer {
             Ok(answer) => {
-                let models = answer
-                    .data
-                    .into_iter()
-                    .map(|model| (model.id.clone(), model))
-                    .collect();
-                let catalog = Arc::new(Catalog { models });
+                let catalog = Arc::new(Catalog::new(answer.data));
                 kept.catalog = Some(catalog.clone());
                 kept.good_until = now.saturating_add(FRESH_FOR);
                 Ok(catalog)

@@ -2,6 +2,7 @@
 //! prints, and a person judges.
 
 mod data;
+mod gateway;
 mod jobs;
 mod server;
 
@@ -28,8 +29,8 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if what == MEASURE {
         return measure_here(&args[1..]);
     }
-    if !["all", "cli", "data", "jobs", "server", "transfer"].contains(&what) {
-        bail!("`bench` takes cli, data, jobs, server, transfer or all, and --profile NAME");
+    if !["all", "cli", "data", "gateway", "jobs", "server", "transfer"].contains(&what) {
+        bail!("`bench` takes cli, data, gateway, jobs, server, transfer or all, and --profile NAME");
     }
     let profile = match &args[args.len().min(1)..] {
         [] => "release",
@@ -41,6 +42,9 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
     if what == "server" {
         return server::run(profile);
+    }
+    if what == "gateway" {
+        return gateway::run(profile);
     }
     let binary = build_bashgym(profile)?;
     let size = std::fs::metadata(&binary)
@@ -58,6 +62,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     }
     if what == "all" {
         server::run(profile)?;
+        gateway::run(profile)?;
         data::run(profile)?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A model at Hugging Face, or at the embedded Hub.
+//! A model behind a desk: at Hugging Face, at the embedded Hub, or at an address of its own.
 
 use async_trait::async_trait;
 use hf_core::MicroUsd;
@@ -7,12 +7,15 @@ use hf_inference::{BreakerState, ChatAnswer, ChatRequest, ModelRef, TokenPrice};
 use super::{BackendRole, BackendStream, ModelBackend};
 use crate::inference::{InferenceDesk, InferenceFailure};
 
-/// A model behind an [`InferenceDesk`]: at Inference Providers, or a student that the Hub's own router serves.
+/// A model behind an [`InferenceDesk`]: at Inference Providers, a student that the Hub's own router serves, or an
+/// [`Upstream`](super::Upstream).
 #[derive(Debug, Clone)]
 pub struct HfBackend {
     desk: InferenceDesk,
     model: ModelRef,
     role: BackendRole,
+    /// Tokens of an answer at most where a request does not say, and the field that says it.
+    answer_tokens: Option<(u32, &'static str)>,
 }
 
 impl HfBackend {
@@ -22,6 +25,7 @@ impl HfBackend {
             desk,
             model,
             role: BackendRole::Hf,
+            answer_tokens: None,
         }
     }
 
@@ -32,11 +36,24 @@ impl HfBackend {
         self
     }
 
+    /// Bounds answers whose request does not.
+    #[must_use]
+    pub(super) fn with_answer_tokens(mut self, tokens: u32, field: &'static str) -> Self {
+        self.answer_tokens = Some((tokens, field));
+        self
+    }
+
     fn own(&self, request: &ChatRequest) -> ChatRequest {
-        ChatRequest {
+        let mut own = ChatRequest {
             model: self.model.clone(),
             ..request.clone()
+        };
+        if let Some((tokens, field)) = self.answer_tokens
+            && own.options.answer_bound().is_none()
+        {
+            own.options.extra.insert(field.to_owned(), tokens.into());
         }
+        own
     }
 }
 

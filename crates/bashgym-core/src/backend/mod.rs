@@ -4,6 +4,7 @@
 //! of them answers a request is not decided here.
 
 mod hf;
+mod upstream;
 
 use std::fmt;
 use std::pin::Pin;
@@ -16,6 +17,7 @@ use hf_inference::{BreakerState, CallReport, ChatAnswer, ChatChunk, ChatRequest,
 use serde::{Deserialize, Serialize};
 
 pub use self::hf::HfBackend;
+pub use self::upstream::{Desk, Upstream, Wire, parse_price};
 use crate::inference::{InferenceFailure, PaidStream};
 
 /// The part a model plays.

@@ -196,6 +196,17 @@ pub trait CallStore: Send + Sync {
     /// [`StoreError::Backend`].
     async fn add_call(&self, call: &StoredCall) -> Result<(), StoreError>;
 
+    /// Adds calls and their sums, all or none where the store can. One that is there already changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`].
+    async fn add_calls(&self, calls: &[StoredCall]) -> Result<(), StoreError> {
+        for call in calls {
+            self.add_call(call).await?;
+        }
+        Ok(())
+    }
+
     /// Finds a call by its name.
     ///
     /// # Errors

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hf_core::{HfClient, MicroUsd};
 use hf_inference::{
-    Attempt, AttemptEnd, CallObserver, CallRecord, CallReport, ChatAnswer, ChatRequest, Classified, Cost,
-    EmbedOptions, Embeddings, HfInferenceClient, HfInferenceConfig, InferenceError, ModelRef, NanoUsd, Usage,
+    Attempt, AttemptEnd, CallObserver, CallRecord, CallReport, Catalog, ChatAnswer, ChatRequest, Classified,
+    Content, ContentPart, Cost, EmbedOptions, Embeddings, HfInferenceClient, HfInferenceConfig,
+    InferenceError, ModelRef, NanoUsd, Provider, Usage,
 };
 
 use super::calls::{CallId, CallStore, StoredCall};
@@ -82,6 +83,28 @@ impl CallObserver for Recorder {
     }
 }
 
+/// An image's tokens come from its pixels, not its bytes. No API says a bound for all models; this is above those that
+/// the documentation of common ones names.
+const TOKENS_OF_AN_IMAGE: u64 = 16_384;
+
+fn images(request: &ChatRequest) -> u64 {
+    let of = |content: &Content| match content {
+        Content::Parts(parts) => {
+            let others = parts
+                .iter()
+                .filter(|part| !matches!(part, ContentPart::Text { .. }));
+            others.count() as u64
+        }
+        Content::Text(_) => 0,
+    };
+    request
+        .messages
+        .iter()
+        .filter_map(|message| message.content.as_ref())
+        .map(of)
+        .sum()
+}
+
 /// The most a call can use.
 #[derive(Debug, Clone, Copy)]
 struct Bound {
@@ -103,6 +126,28 @@ impl InferenceDesk {
         unknown_price: UnknownPrice,
     ) -> Result<Self, InferenceError> {
         let client = HfInferenceClient::with_observer(hub, config, Some(Arc::new(Recorder(calls))))?;
+        Ok(Self {
+            client,
+            budget,
+            unknown_price,
+        })
+    }
+
+    /// A desk for one server with `OpenAI`'s API that is no Hub.
+    ///
+    /// # Errors
+    /// As [`HfInferenceClient::of_server`].
+    pub fn of_server(
+        server: &HfClient,
+        provider: Provider,
+        catalog: Catalog,
+        config: HfInferenceConfig,
+        budget: Arc<dyn Budget>,
+        calls: Arc<dyn CallStore>,
+        unknown_price: UnknownPrice,
+    ) -> Result<Self, InferenceError> {
+        let recorder: Arc<dyn CallObserver> = Arc::new(Recorder(calls));
+        let client = HfInferenceClient::of_server(server, provider, catalog, config, Some(recorder))?;
         Ok(Self {
             client,
             budget,
@@ -137,6 +182,28 @@ impl InferenceDesk {
             .map_err(|_| LedgerError::TooLarge.into())
     }
 
+    /// What one try of so many tokens costs, at the dearest provider that may serve; none when nobody knows.
+    ///
+    /// # Errors
+    /// [`InferenceFailure::Inference`] when the catalogue cannot be read.
+    pub async fn expected_price(
+        &self,
+        model: &ModelRef,
+        prompt_tokens: u64,
+        completion_tokens: u64,
+    ) -> Result<Option<NanoUsd>, InferenceFailure> {
+        let usage = Usage {
+            prompt_tokens,
+            completion_tokens,
+        };
+        Ok(self.client.price_at_most(model, usage).await?)
+    }
+
+    /// Whether what nobody names a price for costs nothing here.
+    pub fn is_free(&self) -> bool {
+        self.unknown_price == UnknownPrice::Free
+    }
+
     /// What one try costs at most.
     async fn worst_try(&self, request: &ChatRequest) -> Result<Option<NanoUsd>, InferenceError> {
         let bound = self.bound(request).await?;
@@ -149,8 +216,9 @@ impl InferenceDesk {
     /// A token stands for at least one byte, so that the bytes of what is sent bound the tokens of the prompt.
     async fn bound(&self, request: &ChatRequest) -> Result<Bound, InferenceError> {
         let bytes = |value: Result<Vec<u8>, serde_json::Error>| value.map_or(0, |text| text.len() as u64);
-        let prompt =
-            bytes(serde_json::to_vec(&request.messages)) + bytes(serde_json::to_vec(&request.options.tools));
+        let prompt = bytes(serde_json::to_vec(&request.messages))
+            + bytes(serde_json::to_vec(&request.options.tools))
+            + TOKENS_OF_AN_IMAGE * images(request);
         let context = self
             .client
             .catalog()
@@ -158,7 +226,7 @@ impl InferenceDesk {
             .model(&request.model.id)
             .and_then(|model| model.providers.iter().map(|it| it.context_length).max())
             .flatten();
-        let answer = request.options.max_tokens.map(u64::from).or(context);
+        let answer = request.options.answer_bound().or(context);
         let answers = u64::from(request.options.n.unwrap_or(1).max(1));
         Ok(Bound {
             usage: Usage {

@@ -7,6 +7,8 @@ mod calls;
 mod desk;
 mod memory;
 mod paid;
+mod queue;
+mod reconcile;
 #[cfg(test)]
 mod tests;
 
@@ -14,3 +16,5 @@ pub use calls::{CallFilter, CallId, CallStore, CallSums, StoredCall, UsageBy, Us
 pub use desk::{InferenceDesk, InferenceFailure, UnknownPrice};
 pub use memory::MemoryCalls;
 pub use paid::PaidStream;
+pub use queue::CallQueue;
+pub use reconcile::{HubCalls, hub_calls};

@@ -7,6 +7,7 @@ mod desk;
 mod event;
 mod follow;
 mod followers;
+mod kept;
 mod measure;
 mod record;
 mod scheduled;

@@ -253,7 +253,7 @@ fn price(job: &JobInfo, hardware: &[JobHardware]) -> LaunchPrice {
     }
 }
 
-fn worst(price: LaunchPrice) -> Result<Option<MicroUsd>, LedgerError> {
+pub(super) fn worst(price: LaunchPrice) -> Result<Option<MicroUsd>, LedgerError> {
     let worst = price.worst_micro_usd().map(MicroUsd::new).transpose();
     worst.map_err(|_| LedgerError::TooLarge)
 }

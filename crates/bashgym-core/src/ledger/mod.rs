@@ -15,6 +15,7 @@ mod error;
 mod memory;
 mod model;
 mod overview;
+mod purse;
 mod rules;
 mod service;
 
@@ -30,4 +31,5 @@ pub use model::{
     UnknownWord, Window,
 };
 pub use overview::{CapStatus, Overview};
+pub use purse::Purse;
 pub use service::{Budget, Ledger};

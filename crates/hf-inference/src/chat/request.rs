@@ -35,14 +35,25 @@ impl ChatRequest {
     /// # Errors
     /// [`InferenceError::Invalid`] and [`InferenceError::UnknownProvider`].
     pub fn from_json(body: &[u8]) -> Result<Self> {
+        let (name, mut request) = Self::read(body)?;
+        request.model = name.parse()?;
+        Ok(request)
+    }
+
+    /// Reads a request whose model is named in another way than the Hub's: the name, and the request without a model.
+    ///
+    /// # Errors
+    /// [`InferenceError::Invalid`].
+    pub fn read(body: &[u8]) -> Result<(String, Self)> {
         let wire: Wire = serde_json::from_slice(body)
             .map_err(|error| InferenceError::invalid(format!("this is no chat request: {error}")))?;
-        Ok(Self {
-            model: wire.model.parse()?,
+        let request = Self {
+            model: ModelRef::new(String::new()),
             messages: wire.messages,
             options: wire.options,
             purpose: None,
-        })
+        };
+        Ok((wire.model, request))
     }
 
     /// The body as it is sent. `model` comes first, as the official client writes it, so that a router can read it from the
@@ -149,6 +160,16 @@ pub struct ChatOptions {
 }
 
 impl ChatOptions {
+    /// The most tokens of the answer, by whichever of its two names it was said; the larger where both were.
+    ///
+    /// # Source
+    /// `openai` 3.54.0 `types/chat/completion_create_params.py`: `max_completion_tokens` replaces `max_tokens`.
+    pub fn answer_bound(&self) -> Option<u64> {
+        let told = |key: &str| self.extra.get(key).and_then(Value::as_u64);
+        let own = self.max_tokens.map(u64::from);
+        own.max(told("max_completion_tokens")).max(told("max_tokens"))
+    }
+
     /// Asks for an answer that keeps to a JSON schema.
     #[must_use]
     pub fn json_schema(mut self, name: &str, schema: &Value) -> Self {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hf_core::RequestSpec;
+use hf_core::{Redirects, RequestSpec};
 use http::{HeaderName, HeaderValue};
 use serde::Serialize;
 use serde_json::Value;
@@ -36,6 +36,8 @@ pub(super) enum Candidates<'a> {
 }
 
 const ROUTER_CHAT: &str = "/v1/chat/completions";
+/// The same at a server whose address ends with the version.
+const SERVER_CHAT: &str = "/chat/completions";
 
 impl HfInferenceClient {
     pub(super) fn chat_candidates<'a>(&self, request: &'a ChatRequest, stream: bool) -> Candidates<'a> {
@@ -78,6 +80,16 @@ impl HfInferenceClient {
             } => {
                 let now = *stage;
                 *stage = now.saturating_add(1);
+                if let Some(server) = &self.inner.server {
+                    *stage = u8::MAX;
+                    if now == u8::MAX {
+                        return Ok(VecDeque::new());
+                    }
+                    let body = request.body(&request.model.id, *stream)?;
+                    let spec = self.post(SERVER_CHAT, &body)?.redirects(Redirects::Manual);
+                    let provider = Some(server.clone());
+                    return Ok([Candidate { provider, spec }].into());
+                }
                 match (&request.model.suffix, &self.inner.config.provider, now) {
                     (Some(Suffix::Provider(provider)), _, 0 | 1) => {
                         // Said once; the other stage would only repeat it.
@@ -201,6 +213,9 @@ impl HfInferenceClient {
         model: &ModelRef,
     ) -> Result<Vec<(Provider, String, EmbeddingRoute)>> {
         const TASKS: &[&str] = &["feature-extraction", "sentence-similarity"];
+        if self.inner.server.is_some() {
+            return Err(not_served(model, "feature-extraction"));
+        }
         if let Some(provider) = self.only(model) {
             let own_name = if provider == Provider::HF_INFERENCE {
                 model.id.clone()
@@ -244,6 +259,9 @@ impl HfInferenceClient {
         path: &str,
         body: &Value,
     ) -> Result<Candidates<'static>> {
+        if self.inner.server.is_some() {
+            return Err(not_served(model, task));
+        }
         match self.only(model) {
             Some(provider) if provider != Provider::HF_INFERENCE => Err(InferenceError::NotServed {
                 model: model.id.clone(),
@@ -255,5 +273,13 @@ impl HfInferenceClient {
                 spec: self.post(path, body)?,
             }])),
         }
+    }
+}
+
+fn not_served(model: &ModelRef, task: &str) -> InferenceError {
+    InferenceError::NotServed {
+        model: model.id.clone(),
+        task: task.to_owned(),
+        offered: Vec::new(),
     }
 }

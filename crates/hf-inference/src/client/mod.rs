@@ -65,6 +65,8 @@ struct Inner {
     catalog: CatalogCache,
     mappings: Mutex<HashMap<String, KeptMappings>>,
     observer: Option<Arc<dyn CallObserver>>,
+    /// Who is asked, where the server is one alone and no router.
+    server: Option<Provider>,
 }
 
 /// Until when they are good, and who serves.
@@ -119,6 +121,35 @@ impl HfInferenceClient {
         config: HfInferenceConfig,
         observer: Option<Arc<dyn CallObserver>>,
     ) -> Result<Self> {
+        let router = hub.service("router")?;
+        let catalog = CatalogCache::new(router.clone(), hub.clock().clone());
+        Self::made(hub, router, config, observer, catalog, None)
+    }
+
+    /// Makes a client of one server with `OpenAI`'s API that is no Hub and no router. Its address ends where
+    /// `/chat/completions` begins; `provider` stands for it in reports, and `catalog` is all that is known of its models.
+    ///
+    /// # Errors
+    /// [`InferenceError::Invalid`] for a configuration that can not work.
+    pub fn of_server(
+        server: &HfClient,
+        provider: Provider,
+        catalog: Catalog,
+        config: HfInferenceConfig,
+        observer: Option<Arc<dyn CallObserver>>,
+    ) -> Result<Self> {
+        let catalog = CatalogCache::fixed(server.clone(), server.clock().clone(), catalog);
+        Self::made(server, server.clone(), config, observer, catalog, Some(provider))
+    }
+
+    fn made(
+        hub: &HfClient,
+        router: HfClient,
+        config: HfInferenceConfig,
+        observer: Option<Arc<dyn CallObserver>>,
+        catalog: CatalogCache,
+        server: Option<Provider>,
+    ) -> Result<Self> {
         if config.batch_size == 0
             || config.concurrency == 0
             || config.timeout.is_zero()
@@ -128,19 +159,19 @@ impl HfInferenceClient {
                 "batch size, concurrency, time-out and deadline are at least one",
             ));
         }
-        let router = hub.service("router")?;
         let clock = hub.clock().clone();
         Ok(Self {
             inner: Arc::new(Inner {
                 hub: hub.clone(),
                 backoff: Backoff::new(&config.retry),
                 breakers: Breakers::new(config.breaker.clone(), clock.clone()),
-                catalog: CatalogCache::new(router.clone(), clock.clone()),
+                catalog,
                 mappings: Mutex::default(),
                 router,
                 config,
                 clock,
                 observer,
+                server,
             }),
         })
     }

@@ -15,7 +15,7 @@ use clap::{Args, Subcommand};
 use hf_inference::{CallReport, HfInferenceConfig, InferenceError, ModelRef, ProviderChoice, Routing};
 use serde::Serialize;
 
-use crate::context::Context;
+use crate::context::{Connection, Context};
 use crate::error::{CliError, Kind, hf_kind};
 
 /// Models that somebody serves: Hugging Face's Inference Providers, or the embedded Hub.
@@ -92,6 +92,16 @@ async fn desk(
     allow_unknown_price: bool,
 ) -> Result<InferenceDesk, CliError> {
     let connection = context.connect().await?;
+    desk_at(context, &connection, config, allow_unknown_price).await
+}
+
+/// The desk where calls at this Hub are paid for.
+pub(crate) async fn desk_at(
+    context: &Context,
+    connection: &Connection,
+    config: HfInferenceConfig,
+    allow_unknown_price: bool,
+) -> Result<InferenceDesk, CliError> {
     let store = Arc::new(context.store().await?);
     let ledger = Arc::new(context.ledger().await?);
     let unknown_price = UnknownPrice::at(connection.embedded, allow_unknown_price);

@@ -1,6 +1,7 @@
 //! `bashgym serve` and `bashgym up`: the server, in the foreground.
 
 mod composition;
+mod models;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use bashgym_core::ledger::Ledger;
 use bashgym_server::remote::Remote;
-use bashgym_server::{BindError, Roots, Server, ServerConfig, ServerKey, ServerParts};
+use bashgym_server::{BindError, GatewayParts, Roots, Server, ServerConfig, ServerKey, ServerParts};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
@@ -47,6 +48,8 @@ pub(crate) struct ServeArgs {
     /// A file with the key to use, instead of the home folder's
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    #[command(flatten)]
+    models: models::ModelArgs,
 }
 
 /// Serves and opens the browser; on this machine's own Hub where there is no token.
@@ -142,12 +145,16 @@ async fn bind(args: ServeArgs, key: ServerKey, context: &Context) -> Result<Serv
         tasks: store.clone(),
         events: store.clone(),
         calls: store.clone(),
-        ledger: Ledger::new(store, Arc::clone(&context.clock)),
+        ledger: Ledger::new(store.clone(), Arc::clone(&context.clock)),
         clock: Arc::clone(&context.clock),
         roots: Arc::new(Roots::open(folders.chain(roots).chain([datasets_dir.clone()]))),
         agents,
         datasets_dir,
         work_dir: home.join("plan"),
+        gateway: GatewayParts {
+            routes: store.clone(),
+            ..args.models.parts()?
+        },
     };
     let config = ServerConfig {
         address: SocketAddr::new(args.host, args.port),
