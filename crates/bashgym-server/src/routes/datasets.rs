@@ -127,7 +127,7 @@ pub(crate) async fn build(
     submit(&state, BUILD, json!(input), &headers).await
 }
 
-async fn submit(
+pub(super) async fn submit(
     state: &AppState,
     kind: &str,
     input: Value,

@@ -213,7 +213,7 @@ pub(crate) async fn metrics(
 }
 
 /// Items as events, `problem` where the stream broke, `end` last. Ends with the server.
-fn told<T, S, H>(
+pub(super) fn told<T, S, H>(
     state: &AppState,
     items: S,
     head: H,

@@ -7,16 +7,23 @@ mod datasets;
 mod hardware;
 mod health;
 mod inference;
+mod job_changes;
 mod job_logs;
 mod job_request;
 mod jobs;
-mod not_built;
+mod lineage;
+mod next;
 mod pages;
 mod review;
 mod runs;
+mod schedules;
 mod session;
 mod sessions;
 mod settings;
+mod space_live;
+mod space_settings;
+mod space_tasks;
+mod spaces;
 mod tasks;
 mod training;
 mod usage;
@@ -25,7 +32,6 @@ use axum::Router;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub(crate) use not_built::NOT_BUILT;
 pub(crate) use tasks::task_service;
 
 use crate::state::AppState;
@@ -47,6 +53,12 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(hardware::list))
         .routes(routes!(jobs::list, jobs::submit))
         .routes(routes!(jobs::show, jobs::cancel))
+        .routes(routes!(job_changes::labels))
+        .routes(routes!(job_changes::ports))
+        .routes(routes!(job_changes::duplicate))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::show, schedules::change, schedules::remove))
+        .routes(routes!(schedules::run))
         .routes(routes!(job_logs::page))
         .routes(routes!(job_logs::follow))
         .routes(routes!(job_logs::metrics))
@@ -55,6 +67,24 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(datasets::remove))
         .routes(routes!(datasets::rows))
         .routes(routes!(datasets::build))
+        .routes(routes!(spaces::list, spaces::create))
+        .routes(routes!(spaces::show, spaces::remove))
+        .routes(routes!(spaces::update))
+        .routes(routes!(spaces::rollback))
+        .routes(routes!(spaces::promote))
+        .routes(routes!(space_live::logs))
+        .routes(routes!(space_live::follow))
+        .routes(routes!(space_live::ask))
+        .routes(routes!(space_settings::secrets, space_settings::set_secret))
+        .routes(routes!(space_settings::remove_secret))
+        .routes(routes!(space_settings::variables, space_settings::set_variable))
+        .routes(routes!(space_settings::remove_variable))
+        .routes(routes!(space_settings::hardware_list))
+        .routes(routes!(space_settings::hardware))
+        .routes(routes!(space_settings::sleep_time))
+        .routes(routes!(space_settings::dev_mode))
+        .routes(routes!(space_settings::pause))
+        .routes(routes!(space_settings::restart))
         .routes(routes!(inference::generate))
         .routes(routes!(inference::embed))
         .routes(routes!(inference::classify))
@@ -65,6 +95,8 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
         .routes(routes!(runs::events))
+        .routes(routes!(lineage::show))
+        .routes(routes!(next::show))
         .routes(routes!(runs::cancel))
         .routes(routes!(training::plan))
         .routes(routes!(training::start))
@@ -80,9 +112,10 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
             settings::replace_token,
             settings::remove_token
         ))
+        .merge(crate::gateway::routes())
 }
 
-/// The routes that the description leaves out: pages for people, and what is not built yet.
+/// The routes that the description leaves out: pages for people.
 pub(crate) fn undescribed() -> Router<AppState> {
-    not_built::routes().merge(pages::routes())
+    pages::routes()
 }

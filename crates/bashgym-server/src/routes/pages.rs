@@ -1,26 +1,18 @@
-//! Pages for people, without a script and without anything inline.
+//! Pages for people: the dashboard, signing in, and the API to browse without a script.
 
 use axum::Router;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
-use http::header;
+use http::{HeaderMap, header};
 
 use super::session;
 use crate::problem::{Code, Problem};
 use crate::state::AppState;
-use crate::{openapi, router};
-
-const START: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Bash Gym</title>\
-    <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-    <link rel=\"stylesheet\" href=\"/assets/page.css\"></head><body><main><h1>Bash Gym</h1>\
-    <p>The server runs. The dashboard is not part of this build; everything it would show is in the API.</p>\
-    <p><a href=\"/api\">Browse the API</a> (sign in first: <code>bashgym up</code> gives a link that works once)</p>\
-    <p>On the command line: <code>bashgym status</code>, <code>bashgym run</code>, <code>bashgym jobs ls</code>.</p>\
-    </main></body></html>";
+use crate::{dashboard, openapi, router};
 
 pub(super) fn routes() -> Router<AppState> {
     Router::new()
-        .route("/", get(async || Html(START)))
+        .route("/", get(async |headers: HeaderMap| dashboard::page(&headers)))
         .route("/login", get(session::login))
         .route("/assets/page.css", get(style))
         .route("/api", get(browse))

@@ -299,7 +299,7 @@ pub(super) async fn begin(
     Ok((StatusCode::ACCEPTED, axum::Json(started)))
 }
 
-async fn find(state: &AppState, name: &str) -> Result<RunRecord, Problem> {
+pub(super) async fn find(state: &AppState, name: &str) -> Result<RunRecord, Problem> {
     let found = state.parts.store.find_run(id(name)?).await?;
     found.ok_or_else(|| Problem::new(Code::NotFound, "there is no run of this name"))
 }

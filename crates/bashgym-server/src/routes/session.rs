@@ -47,7 +47,7 @@ pub(crate) async fn proof(
 
 /// A session of a browser.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SessionView {
+pub(crate) struct BrowserSession {
     /// What changing requests carry in `X-CSRF-Token`; null for a caller with the key, who needs none.
     #[schema(required)]
     csrf_token: Option<String>,
@@ -59,18 +59,18 @@ fn cookie(value: &str, age_secs: u32) -> HeaderValue {
 }
 
 /// The session of this browser.
-#[utoipa::path(get, path = "/api/session", tag = "server", responses((status = 200, body = SessionView), Failures))]
-pub(crate) async fn show(Extension(caller): Extension<Caller>) -> axum::Json<SessionView> {
+#[utoipa::path(get, path = "/api/session", tag = "server", responses((status = 200, body = BrowserSession), Failures))]
+pub(crate) async fn show(Extension(caller): Extension<Caller>) -> axum::Json<BrowserSession> {
     let csrf_token = match caller {
         Caller::Browser(_, session) => Some(session.csrf),
         Caller::Key | Caller::Nobody => None,
     };
-    axum::Json(SessionView { csrf_token })
+    axum::Json(BrowserSession { csrf_token })
 }
 
 /// Begins a session of a browser: the answer sets its cookie.
 #[utoipa::path(post, path = "/api/session", tag = "server",
-    responses((status = 201, body = SessionView), Failures))]
+    responses((status = 201, body = BrowserSession), Failures))]
 pub(crate) async fn begin(State(state): State<AppState>) -> Response {
     let (secret, session) = state.guard.begin_session();
     let csrf_token = Some(session.csrf);
@@ -78,7 +78,7 @@ pub(crate) async fn begin(State(state): State<AppState>) -> Response {
     (
         StatusCode::CREATED,
         cookie,
-        axum::Json(SessionView { csrf_token }),
+        axum::Json(BrowserSession { csrf_token }),
     )
         .into_response()
 }

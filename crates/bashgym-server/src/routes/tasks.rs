@@ -16,16 +16,17 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{dataset_tasks, runs};
+use super::{dataset_tasks, runs, space_tasks};
 use crate::extract::{Path, Query};
 use crate::page::{Page, PageQuery};
 use crate::parts::ServerParts;
 use crate::problem::{Code, Failures, Missing, Problem, Refusals};
+use crate::space_watch::SpaceWatch;
 use crate::state::AppState;
 
 /// Everything this server can do as a task.
-pub(crate) fn task_service(parts: &ServerParts) -> TaskService {
-    let handlers: [(&str, Arc<dyn TaskHandler>); 3] = [
+pub(crate) fn task_service(parts: &ServerParts, spaces: &Arc<SpaceWatch>) -> TaskService {
+    let handlers: [(&str, Arc<dyn TaskHandler>); 4] = [
         (
             dataset_tasks::BUILD,
             Arc::new(dataset_tasks::Build(parts.clone())),
@@ -35,6 +36,13 @@ pub(crate) fn task_service(parts: &ServerParts) -> TaskService {
             Arc::new(dataset_tasks::Upload(parts.clone())),
         ),
         (runs::RUN, Arc::new(runs::Drive(parts.clone()))),
+        (
+            space_tasks::DEPLOY,
+            Arc::new(space_tasks::Deploy {
+                parts: parts.clone(),
+                watch: Arc::clone(spaces),
+            }),
+        ),
     ];
     TaskService::new(
         Arc::clone(&parts.tasks),
@@ -98,7 +106,7 @@ impl From<TaskServiceError> for Problem {
 pub(crate) struct TaskView {
     /// Its id.
     id: String,
-    /// `dataset_build`, `dataset_upload` or `run`.
+    /// `dataset_build`, `dataset_upload`, `space_deploy` or `run`.
     kind: String,
     /// How it stands.
     #[schema(value_type = String, example = "running")]

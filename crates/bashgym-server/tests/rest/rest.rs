@@ -262,3 +262,45 @@ async fn the_counters_name_routes_and_never_what_was_asked() {
     );
     server.end().await;
 }
+
+#[tokio::test]
+async fn what_comes_next_is_told_from_what_is_there() {
+    let server = Running::start().await;
+    let state_of = async |step: &str| {
+        let steps = server.with_key("GET", "/api/next", None).await.json();
+        let steps = steps.as_array().unwrap().clone();
+        let found = steps.into_iter().find(|one| one["step"] == step).unwrap();
+        found["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(state_of("sign_in").await, "next");
+    assert_eq!(
+        (state_of("dataset").await, state_of("run").await),
+        ("later".to_owned(), "later".to_owned())
+    );
+    let folder = server.folder.path().join("datasets/set");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("metadata.json"), "{}").unwrap();
+    assert_eq!(state_of("dataset").await, "done");
+    server.store.create_run(&run("me/model")).await.unwrap();
+    assert_eq!(
+        (state_of("run").await, state_of("model").await),
+        ("done".to_owned(), "later".to_owned())
+    );
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_run_that_waits_names_what_it_will_make() {
+    let server = Running::start().await;
+    let record = run("me/model");
+    server.store.create_run(&record).await.unwrap();
+    let path = format!("/api/runs/{}/lineage", record.id);
+    let lineage = server.with_key("GET", &path, None).await.json();
+    let links = lineage["links"].as_array().unwrap();
+    let shown: Vec<_> = links
+        .iter()
+        .map(|link| (link["kind"].as_str().unwrap(), link["exists"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(shown, [("dataset", false), ("model", false)]);
+    server.end().await;
+}

@@ -10,10 +10,10 @@ use bashgym_core::plan::ChatRenderer;
 use bashgym_core::run::RunService;
 use bashgym_core::store::MemoryStore;
 use bashgym_core::trainer::TrainingBackend;
-use bashgym_gate::{Gate, Inspector};
+use bashgym_gate::{Gate, GateKey, Inspector, Policy};
 use bashgym_server::{
-    AccountView, Code, Composition, FindingView, HubConnection, Problem, Roots, Server, ServerConfig,
-    ServerKey, ServerParts, SettingView, TokenView,
+    AccountView, Code, Composition, FindingView, GatewayParts, HubConnection, Problem, Roots, Server,
+    ServerConfig, ServerKey, ServerParts, SettingView, TokenView,
 };
 use hf_core::{SystemClock, Wallet};
 use serde_json::{Value, json};
@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 /// A secret that must appear nowhere.
 pub(crate) const CANARY: &str = "hf_CANARYcanaryCANARYcanaryCANARY1234";
 
-/// A composition without a Hub.
-struct NoHub;
+/// A composition without a Hub, or with the one it is given.
+pub(crate) struct NoHub(pub(crate) Option<HubConnection>);
 
 fn no_hub() -> Problem {
     Problem::new(Code::HubUnreachable, format!("the Hub refused {CANARY}"))
@@ -35,7 +35,7 @@ fn no_hub() -> Problem {
 #[async_trait]
 impl Composition for NoHub {
     async fn connect(&self) -> Result<HubConnection, Problem> {
-        Err(no_hub())
+        self.0.clone().ok_or_else(no_hub)
     }
 
     fn run_service(&self, _: &HubConnection, _: Arc<dyn TrainingBackend>) -> Result<RunService, Problem> {
@@ -47,11 +47,14 @@ impl Composition for NoHub {
     }
 
     fn inspector(&self) -> Result<Inspector, Problem> {
-        Err(no_hub())
+        match self.0 {
+            Some(_) => Ok(Inspector::new(GateKey::public(), Policy::default(), Vec::new())),
+            None => Err(no_hub()),
+        }
     }
 
     fn remember_secrets(&self, _: &[&str]) -> Result<(), Problem> {
-        Err(no_hub())
+        self.0.as_ref().map(drop).ok_or_else(no_hub)
     }
 
     fn findings(&self, _: &std::path::Path) -> Result<Vec<FindingView>, Problem> {
@@ -109,6 +112,7 @@ pub(crate) struct Running {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) key: ServerKey,
     pub(crate) store: Arc<MemoryStore>,
+    pub(crate) ledger: Ledger,
     pub(crate) folder: TempDir,
     pub(crate) login_url: String,
     end: CancellationToken,
@@ -135,7 +139,9 @@ impl Answer {
     }
 
     pub(crate) fn code(&self) -> String {
-        self.json()["code"].as_str().unwrap_or_default().to_owned()
+        let body = self.json();
+        let code = body["code"].as_str().or(body["error"]["code"].as_str());
+        code.unwrap_or_default().to_owned()
     }
 }
 
@@ -155,7 +161,7 @@ pub(crate) fn parts(store: &Arc<MemoryStore>, folder: &TempDir) -> ServerParts {
     std::fs::create_dir_all(&sessions).unwrap();
     ServerParts {
         version: "0.0.0",
-        composition: Arc::new(NoHub),
+        composition: Arc::new(NoHub(None)),
         store: store.clone(),
         jobs: store.clone(),
         tasks: store.clone(),
@@ -175,6 +181,7 @@ pub(crate) fn parts(store: &Arc<MemoryStore>, folder: &TempDir) -> ServerParts {
         roots: Arc::new(Roots::open([sessions])),
         datasets_dir: folder.path().join("datasets"),
         work_dir: folder.path().join("plan"),
+        gateway: GatewayParts::default(),
     }
 }
 
@@ -184,12 +191,42 @@ impl Running {
     }
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
+        Self::start_made(change, |_| {}).await
+    }
+
+    pub(crate) async fn start_made(
+        change: impl FnOnce(&mut ServerConfig),
+        make: impl FnOnce(&mut ServerParts),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(MemoryStore::default());
         let key = ServerKey::generate();
         let mut config = config(&key);
         change(&mut config);
-        let server = Server::bind(config, parts(&store, &folder)).await.unwrap();
+        let mut parts = parts(&store, &folder);
+        make(&mut parts);
+        Self::start_parts(key, config, folder, store, parts).await
+    }
+
+    /// A server that is connected to a Hub.
+    pub(crate) async fn at_hub(hub: HubConnection) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(MemoryStore::default());
+        let key = ServerKey::generate();
+        let mut parts = parts(&store, &folder);
+        parts.composition = Arc::new(NoHub(Some(hub)));
+        Self::start_parts(key.clone(), config(&key), folder, store, parts).await
+    }
+
+    async fn start_parts(
+        key: ServerKey,
+        config: ServerConfig,
+        folder: TempDir,
+        store: Arc<MemoryStore>,
+        parts: ServerParts,
+    ) -> Self {
+        let ledger = parts.ledger.clone();
+        let server = Server::bind(config, parts).await.unwrap();
         let address = server.address();
         let login_url = server.login_url();
         let end = CancellationToken::new();
@@ -198,6 +235,7 @@ impl Running {
             address,
             key,
             store,
+            ledger,
             folder,
             login_url,
             end,

@@ -1,0 +1,284 @@
+//! Spaces over REST, against the embedded Hub.
+
+use std::time::Duration;
+
+use bashgym_core::events::{EventLog, Topics};
+use bashgym_core::ledger::Ledger;
+use bashgym_server::HubConnection;
+use hf_core::{HfClient, Namespace, RetryPolicy, Token};
+use hf_local::{AccountConfig, LocalHub, LocalHubConfig, Plan};
+use serde_json::{Value, json};
+
+use crate::support::Running;
+
+const TOKEN: &str = "hf_adaadaadaadaadaadaadaada";
+const SECRET: &str = "hunter2hunter2hunter2";
+/// Anything that takes longer hangs.
+const DEADLINE: Duration = Duration::from_mins(1);
+
+/// A server beside an embedded Hub.
+pub(crate) struct Place {
+    hub: LocalHub,
+    pub(crate) ledger: Ledger,
+    pub(crate) server: Running,
+    _folder: tempfile::TempDir,
+}
+
+pub(crate) async fn place() -> Place {
+    let folder = tempfile::tempdir().unwrap();
+    let config = LocalHubConfig::new(folder.path().join("hub"))
+        .accounts(vec![AccountConfig::new("ada", TOKEN).plan(Plan::Pro)]);
+    let hub = LocalHub::start(config).await.unwrap();
+    let client = HfClient::builder()
+        .endpoint(hub.endpoint().parse().unwrap())
+        .token(Token::parse(TOKEN).unwrap())
+        .retry(RetryPolicy {
+            base: Duration::from_millis(20),
+            seed: Some(1),
+            ..RetryPolicy::default()
+        })
+        .build()
+        .unwrap();
+    for model in ["student", "better"] {
+        let body = json!({"type": "model", "name": model, "organization": "ada"});
+        let _: Value = client.post_json("/api/repos/create", &body).await.unwrap();
+    }
+    let server = Running::at_hub(HubConnection {
+        client,
+        namespace: Namespace::parse("ada").unwrap(),
+        embedded: true,
+        job_token: None,
+    })
+    .await;
+    Place {
+        hub,
+        ledger: server.ledger.clone(),
+        server,
+        _folder: folder,
+    }
+}
+
+impl Place {
+    /// Waits until the task of an answer is over.
+    async fn over(&self, begun: &Value) -> Value {
+        let path = format!("/api/tasks/{}", begun["id"].as_str().unwrap());
+        let waiting = async {
+            loop {
+                let task = self.server.with_key("GET", &path, None).await.json();
+                if !["queued", "running"].contains(&task["state"].as_str().unwrap()) {
+                    return task;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(DEADLINE, waiting).await.unwrap()
+    }
+
+    /// Asks for long work, and waits until it is done.
+    async fn done(&self, path: &str, body: Value) -> Value {
+        let begun = self.server.with_key("POST", path, Some(&body)).await;
+        assert_eq!(begun.status, 202, "{}", begun.body);
+        let task = self.over(&begun.json()).await;
+        assert_eq!(task["state"], "done", "{task}");
+        task["result"].clone()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let answer = self.server.with_key("GET", path, None).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.json()
+    }
+
+    /// Waits for an event of a Space.
+    async fn hears(&self, kind: &str) -> Value {
+        let topics = Topics::parse(["space:ada/demo"]).unwrap();
+        let mut watch = self.server.store.watch().await.unwrap();
+        let mut after = 0;
+        let waiting = async {
+            loop {
+                for event in self.server.store.list(after, &topics, 500).await.unwrap() {
+                    after = event.seq;
+                    if event.kind == kind {
+                        return event.data;
+                    }
+                }
+                watch.wait_after(after).await.unwrap();
+            }
+        };
+        tokio::time::timeout(DEADLINE, waiting).await.unwrap()
+    }
+
+    pub(crate) async fn end(self) {
+        self.server.end().await;
+        self.hub.shutdown().await;
+    }
+}
+
+fn demo() -> Value {
+    json!({"model": "student", "name": "demo", "hardware": "cpu-basic", "question": "",
+        "secrets": {"STYLE_KEY": SECRET}, "variables": {"TITLE": "Demo"}})
+}
+
+#[tokio::test]
+async fn a_space_is_served_looked_at_and_removed() {
+    let place = place().await;
+    let made = place.done("/api/hf/spaces", demo()).await;
+    assert_eq!(
+        (&made["space_id"], &made["model_repo"]),
+        (&json!("ada/demo"), &json!("ada/student"))
+    );
+    let ready = place.hears("hf:space:ready").await;
+    assert_eq!(
+        (&ready["space_id"], &ready["stage"]),
+        (&json!("ada/demo"), &json!("RUNNING"))
+    );
+    let listed = place.get("/api/hf/spaces").await;
+    assert_eq!(listed["items"][0]["space_id"], "ada/demo");
+    for name in ["demo", "ada/demo", "ada%2Fdemo"] {
+        let shown = place.get(&format!("/api/hf/spaces/{name}")).await;
+        assert_eq!(
+            (&shown["stage"], &shown["is_serving"], &shown["model_repo"]),
+            (&json!("RUNNING"), &json!(true), &json!("ada/student"))
+        );
+    }
+    // Secrets are names; what was asked for is stored without their values.
+    let secrets = place.get("/api/hf/spaces/ada/demo/secrets").await;
+    assert_eq!(secrets[0]["key"], "STYLE_KEY");
+    let tasks = format!("{:?}", place.server.store.list(0, &Topics::all(), 500).await);
+    assert!(!tasks.contains(SECRET) && !secrets.to_string().contains(SECRET));
+    let build = place.get("/api/hf/spaces/demo/logs?log=build&tail=50").await;
+    assert!(!build.as_array().unwrap().is_empty());
+
+    let taken = place
+        .server
+        .with_key("POST", "/api/hf/spaces", Some(&demo()))
+        .await;
+    assert_eq!((taken.status, taken.code()), (409, "conflict".to_owned()));
+    let unsaid = place.server.with_key("DELETE", "/api/hf/spaces/demo", None).await;
+    assert_eq!((unsaid.status, unsaid.code()), (422, "invalid".to_owned()));
+    let bearer = format!("Bearer {}", place.server.key.expose());
+    let confirmed = [("Authorization", bearer.as_str()), ("X-Confirm", "ada/demo")];
+    let gone = place
+        .server
+        .ask("DELETE", "/api/hf/spaces/demo", &confirmed, None)
+        .await;
+    assert_eq!(gone.status, 204, "{}", gone.body);
+    place.hears("hf:space:deleted").await;
+    let missing = place.server.with_key("GET", "/api/hf/spaces/demo", None).await;
+    assert_eq!((missing.status, missing.code()), (404, "not_found".to_owned()));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_space_is_given_another_model_and_goes_back() {
+    let place = place().await;
+    place.done("/api/hf/spaces", demo()).await;
+    let update = json!({"model": "better", "question": ""});
+    let updated = place.done("/api/hf/spaces/ada/demo/update", update).await;
+    assert_eq!(updated["model_repo"], "ada/better");
+    let back = place
+        .done("/api/hf/spaces/demo/rollback", json!({"question": ""}))
+        .await;
+    assert_eq!(back["model_repo"], "ada/student");
+    let shown = place.get("/api/hf/spaces/demo").await;
+    assert_eq!(shown["previous"]["repo_id"], "ada/better");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn what_a_space_is_set_to_is_changed_and_told() {
+    let place = place().await;
+    place.done("/api/hf/spaces", demo()).await;
+    let put = async |path: &str, body: Value| {
+        let answer = place.server.with_key("PUT", path, Some(&body)).await;
+        (answer.status, answer.body)
+    };
+    let set = put(
+        "/api/hf/spaces/demo/variables",
+        json!({"key": "TITLE", "value": "New"}),
+    )
+    .await;
+    assert!(set.0 == 200 && set.1.contains("New"), "{set:?}");
+    let secret = put(
+        "/api/hf/spaces/demo/secrets",
+        json!({"key": "OTHER", "value": SECRET}),
+    )
+    .await;
+    assert_eq!(secret, (204, String::new()));
+    let removed = place
+        .server
+        .with_key("DELETE", "/api/hf/spaces/ada/demo/secrets/OTHER", None)
+        .await;
+    assert_eq!(removed.status, 204, "{}", removed.body);
+    let wrong = put(
+        "/api/hf/spaces/demo/secrets",
+        json!({"key": "1-A", "value": SECRET}),
+    )
+    .await;
+    assert!(wrong.0 == 422 && !wrong.1.contains(SECRET), "{wrong:?}");
+    let paused = place
+        .server
+        .with_key("POST", "/api/hf/spaces/demo/pause", None)
+        .await;
+    assert_eq!(paused.json()["stage"], "PAUSED", "{}", paused.body);
+    place.hears("hf:space:paused").await;
+    let asked = json!({"prompt": "hi"});
+    let refused = place
+        .server
+        .with_key("POST", "/api/hf/spaces/demo/try", Some(&asked))
+        .await;
+    assert_eq!((refused.status, refused.code()), (409, "conflict".to_owned()));
+    let again = place
+        .server
+        .with_key("POST", "/api/hf/spaces/demo/restart", Some(&json!({})))
+        .await;
+    assert_eq!(again.status, 200, "{}", again.body);
+    let dev = place
+        .server
+        .with_key(
+            "POST",
+            "/api/hf/spaces/demo/dev-mode",
+            Some(&json!({"enabled": true})),
+        )
+        .await;
+    assert_eq!(dev.status, 200, "{}", dev.body);
+    assert!(dev.json()["command"].as_str().unwrap().starts_with("ssh"));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn hardware_that_is_billed_wants_a_yes() {
+    let place = place().await;
+    let mut request = demo();
+    request["hardware"] = json!("t4-small");
+    let refused = place
+        .server
+        .with_key("POST", "/api/hf/spaces", Some(&request))
+        .await;
+    assert_eq!(
+        (refused.status, refused.code()),
+        (402, "quota_exceeded".to_owned())
+    );
+    let missing = place.server.with_key("GET", "/api/hf/spaces/demo", None).await;
+    assert_eq!(missing.status, 404, "nothing was made");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_deployment_that_fails_says_why_and_leaves_nothing() {
+    let place = place().await;
+    let mut request = demo();
+    request["model"] = json!("nobody");
+    let begun = place
+        .server
+        .with_key("POST", "/api/hf/spaces", Some(&request))
+        .await;
+    let task = place.over(&begun.json()).await;
+    assert_eq!(
+        (&task["state"], &task["error"]["code"]),
+        (&json!("failed"), &json!("not_found"))
+    );
+    let missing = place.server.with_key("GET", "/api/hf/spaces/demo", None).await;
+    assert_eq!(missing.status, 404);
+    place.end().await;
+}
