@@ -1,4 +1,4 @@
-//! `cargo xtask conformance`: the official Python client, unmodified, against `bashgym hub serve`.
+//! `cargo xtask conformance`: the official Python and JavaScript clients, unmodified, against `bashgym hub serve`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,8 @@ impl fmt::Display for Tally {
     }
 }
 
-pub(crate) fn run() -> Result<Tally> {
+/// Runs the suite. The JavaScript clients are left out where there is no node, unless it is `required`.
+pub(crate) fn run(required: bool) -> Result<Tally> {
     let suite = root().join("tests").join("conformance");
     let python = virtualenv(&suite.join("requirements.txt"))?;
     let binary = build_bashgym("dev")?;
@@ -43,7 +44,11 @@ pub(crate) fn run() -> Result<Tally> {
     let model = small_student(&binary)?;
 
     let report = target_dir().join("conformance").join("report.xml");
-    let status = Command::new(&python)
+    let mut suite_run = Command::new(&python);
+    if required {
+        suite_run.env("BASHGYM_REQUIRE_NODE", "1");
+    }
+    let status = suite_run
         .args(["-m", "pytest", "-q", "-ra", "-p", "no:cacheprovider"])
         .arg(format!("--junitxml={}", report.display()))
         .arg(&suite)

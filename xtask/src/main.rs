@@ -1,7 +1,7 @@
 //! The project's tasks: `cargo xtask <task>`.
 //!
 //! `demo` runs the main job on an embedded Hub, `test` runs every check there is, `tidy` checks who imports
-//! whom, `bench` prints measured figures, `deny` checks licences and sources, `conformance` runs the official
+//! whom, `frontend` builds the dashboard, `bench` prints measured figures, `deny` checks licences and sources, `conformance` runs the official
 //! clients against the embedded Hub.
 #![expect(
     clippy::print_stdout,
@@ -13,6 +13,7 @@ mod bench;
 mod conformance;
 mod demo;
 mod deny;
+mod frontend;
 mod postgres;
 mod process;
 mod test;
@@ -30,10 +31,14 @@ Tasks:
                      everything: format, lints, tidy, Rust tests, documentation, licences, conformance
                      (--fast leaves out licences and conformance; the store is tested on PostgreSQL where it
                      is installed, and --with-postgres fails where it is not)
-  conformance        the official Python client against `bashgym hub serve`
+  frontend [build|types|check|budget|e2e]
+                     the dashboard: build it for the binary, make its types from the server, check it, hold
+                     its size against the limit, test it in a browser
+  conformance        the official clients against `bashgym hub serve` and `bashgym serve`; those in
+                     JavaScript where node is installed
   tidy               who may import whom, and the project's house rules
   deny               licences, bans and sources of every dependency (cargo-deny)
-  bench [cli|data|jobs|server|transfer|all] [--profile NAME]
+  bench [cli|data|gateway|jobs|server|transfer|all] [--profile NAME]
                      measured figures beside their limits
 ";
 
@@ -44,7 +49,8 @@ fn main() -> ExitCode {
     let result = match task.as_str() {
         "demo" => demo::run(&rest),
         "test" => test::run(&rest),
-        "conformance" => conformance::run().map(|tally| println!("{tally}")),
+        "frontend" => frontend::run(&rest),
+        "conformance" => conformance::run(false).map(|tally| println!("{tally}")),
         "tidy" => tidy::run(),
         "deny" => deny::run(),
         "bench" => bench::run(&rest),

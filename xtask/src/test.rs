@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::conformance::Tally;
 use crate::process::{cargo, check, show};
-use crate::{conformance, deny, postgres, tidy};
+use crate::{conformance, deny, frontend, postgres, tidy};
 
 pub(crate) fn run(args: &[String]) -> Result<()> {
     let (mut fast, mut with_postgres) = (false, false);
@@ -24,6 +24,12 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
 
     step("format", || check(&mut cargo(&["fmt", "--all", "--check"])))?;
     step("tidy", tidy::run)?;
+    // Before anything is built, so that the binary under test has the dashboard.
+    step("dashboard", || {
+        frontend::checks()?;
+        frontend::build()?;
+        frontend::budget()
+    })?;
     step("clippy", || {
         check(&mut cargo(&[
             "clippy",
@@ -45,6 +51,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
         total += rust_tests(tests)?;
         Ok(())
     })?;
+    step("browser tests", frontend::browser_tests)?;
     step("documentation", || {
         check(
             cargo(&["doc", "--workspace", "--no-deps", "--locked", "--quiet"])
@@ -54,7 +61,7 @@ pub(crate) fn run(args: &[String]) -> Result<()> {
     if !fast {
         step("licences", deny::run)?;
         step("conformance", || {
-            total += conformance::run()?;
+            total += conformance::run(true)?;
             Ok(())
         })?;
     }

@@ -15,22 +15,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let kind = request.headers().get(header::CONTENT_TYPE);
-        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-        let essence = kind.split(';').next().unwrap_or_default().trim();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Problem::new(
-                Code::UnsupportedMediaType,
-                "the body is to be application/json",
-            ));
-        }
-        let body = Bytes::from_request(request, state).await.map_err(|rejection| {
-            if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-                Problem::new(Code::TooLarge, "the body is larger than this server takes")
-            } else {
-                Problem::new(Code::BadRequest, "the body broke off")
-            }
-        })?;
+        let body = json_bytes(request, state).await?;
         serde_json::from_slice(&body)
             .map(Self)
             .map_err(|error| match error.classify() {
@@ -46,6 +31,29 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
                 ),
             })
     }
+}
+
+/// The bytes of a body that says it is JSON.
+///
+/// # Errors
+/// [`Problem`] of code `unsupported_media_type`, `too_large` or `bad_request`.
+pub(crate) async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let essence = kind.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Problem::new(
+            Code::UnsupportedMediaType,
+            "the body is to be application/json",
+        ));
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Problem::new(Code::TooLarge, "the body is larger than this server takes")
+        } else {
+            Problem::new(Code::BadRequest, "the body broke off")
+        }
+    })
 }
 
 /// What is wrong with a value, without the value: it may be a secret in the wrong place.

@@ -17,15 +17,18 @@ use utoipa::{Modify, OpenApi};
             `Idempotency-Key`; a GET of JSON has an `ETag`. Names may have a slash, as it is or as `%2F`.",
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
     ),
+    components(schemas(crate::problem::ProblemBody, crate::gateway::ErrorBody)),
     modifiers(&Keys),
     security(("key" = []), ("cookie" = [])),
     tags(
         (name = "server", description = "The server itself"),
         (name = "hugging face", description = "The account, jobs and datasets on the Hub"),
+        (name = "spaces", description = "Spaces on the Hub: demos that serve a model"),
         (name = "training", description = "Runs, plans and tasks"),
         (name = "data", description = "Sessions and datasets of this machine"),
         (name = "money", description = "What may be spent and what was"),
         (name = "events", description = "What happens, as it happens"),
+        (name = "gateway", description = "OpenAI's API; errors have its shape"),
         (name = "settings", description = "Settings and the token"),
     )
 )]
@@ -71,6 +74,25 @@ pub(crate) fn add_common_answers(whole: &mut utoipa::openapi::OpenApi) {
                         .build()
                         .into()
                 });
+            }
+        }
+    }
+}
+
+/// Names each operation after its method and its path: `get_hf_jobs_id`. A handler's own name is not the only one of its kind.
+pub(crate) fn name_operations(whole: &mut utoipa::openapi::OpenApi) {
+    for (path, item) in &mut whole.paths.paths {
+        let words = path.trim_start_matches("/api").replace(['{', '}'], "");
+        let words = words.replace(['/', '-', '.'], "_");
+        let operations = [
+            ("get", &mut item.get),
+            ("post", &mut item.post),
+            ("put", &mut item.put),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            if let Some(operation) = operation {
+                operation.operation_id = Some(format!("{method}{words}"));
             }
         }
     }

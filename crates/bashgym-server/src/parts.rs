@@ -21,6 +21,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::gateway::GatewayParts;
 use crate::problem::Problem;
 use crate::roots::Roots;
 
@@ -248,6 +249,8 @@ pub struct ServerParts {
     pub datasets_dir: PathBuf,
     /// The folder for what a plan looks at for a moment.
     pub work_dir: PathBuf,
+    /// The models behind the gateway's names.
+    pub gateway: GatewayParts,
 }
 
 impl ServerParts {

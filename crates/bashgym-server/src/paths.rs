@@ -5,7 +5,10 @@ use http::uri::PathAndQuery;
 
 /// Where a path names a thing that may have a slash, and what may come after its name.
 const NAMED: &[(&str, &[&str])] = &[
-    ("/api/hf/jobs/", &["logs", "metrics"]),
+    (
+        "/api/hf/jobs/",
+        &["logs", "metrics", "labels", "ports", "duplicate"],
+    ),
     ("/api/hf/datasets/", &["rows"]),
     (
         "/api/hf/spaces/",
@@ -17,6 +20,11 @@ const NAMED: &[(&str, &[&str])] = &[
             "restart",
             "pause",
             "hardware",
+            "sleep-time",
+            "update",
+            "rollback",
+            "promote",
+            "try",
         ],
     ),
 ];
@@ -39,6 +47,12 @@ pub(crate) fn join_names(uri: Uri) -> Uri {
 }
 
 fn joined(path: &str) -> Option<String> {
+    // A model's name has as many parts as it likes, and nothing comes after it.
+    if let Some(name) = path.strip_prefix("/v1/models/") {
+        return name
+            .contains('/')
+            .then(|| format!("/v1/models/{}", name.replace('/', "%2F")));
+    }
     let (prefix, after, rest) = NAMED
         .iter()
         .find_map(|(prefix, after)| Some((*prefix, *after, path.strip_prefix(prefix)?)))?;
@@ -68,9 +82,17 @@ mod tests {
             ("/api/hf/datasets/set/rows", "/api/hf/datasets/set/rows"),
             ("/api/hf/jobs/abc/logs", "/api/hf/jobs/abc/logs"),
             ("/api/hf/jobs/org/abc/logs", "/api/hf/jobs/org%2Fabc/logs"),
+            (
+                "/api/hf/spaces/me/demo/secrets/A",
+                "/api/hf/spaces/me%2Fdemo/secrets/A",
+            ),
+            ("/api/hf/spaces/demo/secrets/A", "/api/hf/spaces/demo/secrets/A"),
             ("/api/hf/datasets/me/", "/api/hf/datasets/me/"),
             ("/api/hf/datasets", "/api/hf/datasets"),
             ("/api/runs/a/b", "/api/runs/a/b"),
+            ("/v1/models/hf/org/name", "/v1/models/hf%2Forg%2Fname"),
+            ("/v1/models/hf%2Forg%2Fname", "/v1/models/hf%2Forg%2Fname"),
+            ("/v1/models", "/v1/models"),
         ] {
             assert_eq!(join_names(path.parse().unwrap()).to_string(), expected, "{path}");
         }

@@ -15,7 +15,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::router::request_id;
+use crate::gateway;
+use crate::router::{request_id, speaks_openai};
 
 /// The stable codes of problems. A script branches on these, never on the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -52,6 +53,8 @@ pub enum Code {
     UnknownPrice,
     /// It is not there.
     NotFound,
+    /// There is no model of this name.
+    ModelNotFound,
     /// The path is known, the method is not.
     MethodNotAllowed,
     /// It is there already, is over, or somebody else changed it.
@@ -99,6 +102,7 @@ impl Code {
             Self::QuotaExceeded => "quota_exceeded",
             Self::UnknownPrice => "unknown_price",
             Self::NotFound => "not_found",
+            Self::ModelNotFound => "model_not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::Conflict => "conflict",
             Self::JobFailed => "job_failed",
@@ -128,7 +132,7 @@ impl Code {
             | Self::HubAuth
             | Self::Forbidden
             | Self::ProRequired => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::ModelNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict | Self::JobFailed => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -160,6 +164,7 @@ impl Code {
             Self::QuotaExceeded => "Nothing is left to spend",
             Self::UnknownPrice => "The price is not known",
             Self::NotFound => "Not found",
+            Self::ModelNotFound => "No such model",
             Self::MethodNotAllowed => "The method is not known here",
             Self::Conflict => "It stands otherwise",
             Self::JobFailed => "The job failed",
@@ -242,6 +247,17 @@ impl Problem {
         &self.detail
     }
 
+    /// How long to wait, in seconds, where that is known.
+    pub(crate) fn seconds_to_wait(&self) -> Option<u64> {
+        self.retry_after_secs
+    }
+
+    /// The same problem by another code.
+    pub(crate) fn with_code(mut self, code: Code) -> Self {
+        self.code = code;
+        self
+    }
+
     fn with_hint(mut self, hint: Option<String>) -> Self {
         self.hints.extend(hint);
         self
@@ -259,6 +275,9 @@ impl IntoResponse for Problem {
         let detail = scrub_secrets(&self.detail);
         if status.is_server_error() {
             tracing::warn!(code = self.code.as_str(), detail = %detail, "a request failed");
+        }
+        if speaks_openai() {
+            return gateway::respond(&self);
         }
         let body = ProblemBody {
             kind: format!("urn:bashgym:problem:{}", self.code.as_str()),
@@ -284,7 +303,7 @@ impl IntoResponse for Problem {
 }
 
 /// What the clients' errors mean here.
-fn hf_code(kind: HfErrorKind) -> Code {
+pub(crate) fn hf_code(kind: HfErrorKind) -> Code {
     match kind {
         HfErrorKind::Auth => Code::HubAuth,
         HfErrorKind::Forbidden => Code::Forbidden,
@@ -302,7 +321,11 @@ fn hf_code(kind: HfErrorKind) -> Code {
 
 impl From<HfError> for Problem {
     fn from(error: HfError) -> Self {
-        let code = hf_code(error.kind());
+        // A Hub that lacks a route answers well: it is there, and cannot do this.
+        let code = match error.status() {
+            Some(StatusCode::NOT_IMPLEMENTED) => Code::Invalid,
+            _ => hf_code(error.kind()),
+        };
         let mut problem = Self::new(code, error.to_string()).with_hint(error.hint());
         if let HfError::RateLimited { retry_after, .. } = &error {
             problem.retry_after_secs = Some(retry_after.map_or(60, |wait| wait.as_secs().max(1)));

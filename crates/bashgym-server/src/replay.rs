@@ -13,6 +13,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
+use crate::gateway;
 use crate::problem::{Code, Problem};
 use crate::router::LARGEST_BODY;
 use crate::state::AppState;
@@ -130,8 +131,12 @@ impl Drop for Open<'_> {
 /// Answers a POST with a known key from memory.
 pub(crate) async fn layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    // What signs in is new each time.
-    if request.method() != Method::POST || path.starts_with("/api/session") || path == "/api/proof" {
+    // What signs in is new each time; what a model says flows, and is not kept.
+    if gateway::is_ours(path)
+        || request.method() != Method::POST
+        || path.starts_with("/api/session")
+        || path == "/api/proof"
+    {
         return next.run(request).await;
     }
     match key_of(request.headers()) {

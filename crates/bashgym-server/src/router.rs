@@ -23,7 +23,7 @@ use crate::openapi::ApiDoc;
 use crate::problem::{Code, Problem};
 use crate::security::{Asking, PUBLIC, harden};
 use crate::state::AppState;
-use crate::{openapi, paths, replay, routes};
+use crate::{dashboard, gateway, openapi, paths, replay, routes};
 
 /// The largest body that is taken.
 pub(crate) const LARGEST_BODY: usize = 2 * 1024 * 1024;
@@ -36,12 +36,24 @@ const LARGEST_TAGGED: u64 = 8 * 1024 * 1024;
 pub type Routes = Vec<(Method, String)>;
 
 tokio::task_local! {
-    static REQUEST_ID: String;
+    static AROUND: Around;
+}
+
+/// What is known of the request that is being answered.
+struct Around {
+    id: String,
+    /// Whether it is asked in `OpenAI`'s way.
+    openai: bool,
 }
 
 /// The number of the request that is being answered.
 pub(crate) fn request_id() -> Option<String> {
-    REQUEST_ID.try_with(Clone::clone).ok()
+    AROUND.try_with(|around| around.id.clone()).ok()
+}
+
+/// Whether the request that is being answered is asked in `OpenAI`'s way.
+pub(crate) fn speaks_openai() -> bool {
+    AROUND.try_with(|around| around.openai).unwrap_or_default()
 }
 
 /// The address that a request came from.
@@ -61,8 +73,17 @@ pub(crate) fn description() -> &'static utoipa::openapi::OpenApi {
         whole.merge(routes::all().into_openapi());
         whole.merge(live::openapi_routes(live).into_openapi());
         openapi::add_common_answers(&mut whole);
+        openapi::name_operations(&mut whole);
         whole
     })
+}
+
+/// The description of the API as JSON, with a line for each value: the file that clients' types are made of.
+///
+/// # Errors
+/// When the description is no JSON.
+pub fn openapi_json() -> Result<String, serde_json::Error> {
+    serde_json::to_string_pretty(description()).map(|text| text + "\n")
 }
 
 /// Every route of the server with each of its methods: the described ones, and those that are not.
@@ -82,10 +103,6 @@ pub fn routes_of() -> Routes {
             }
         }
     }
-    let more = routes::NOT_BUILT
-        .iter()
-        .map(|(method, path, _)| (method.clone(), (*path).to_owned()));
-    all.extend(more);
     for (method, path) in PUBLIC {
         if !all.iter().any(|(m, p)| m == method && p == path) {
             all.push((method.clone(), (*path).to_owned()));
@@ -101,7 +118,7 @@ pub(crate) fn app(state: &AppState, live: Router) -> Router {
         .merge(routes::undescribed())
         .with_state(state.clone())
         .merge(live)
-        .fallback(async || Problem::new(Code::NotFound, "there is nothing at this path"))
+        .fallback(dashboard::answer)
         .method_not_allowed_fallback(async || {
             Problem::new(Code::MethodNotAllowed, "this path does not take this method")
         })
@@ -126,8 +143,13 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
     let route = request.extensions().get::<MatchedPath>();
     let route = route.map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
     let is_page = is_page(request.uri().path());
-    let answer = guarded(&state, request, next);
-    let mut response = REQUEST_ID.scope(id.clone(), answer).await;
+    let openai = gateway::is_ours(request.uri().path());
+    let answer = guarded(&state, request, next, openai);
+    let known = Around {
+        id: id.clone(),
+        openai,
+    };
+    let mut response = AROUND.scope(known, answer).await;
     let status = response.status().as_u16();
     let took = state.parts.clock.elapsed().saturating_sub(began);
     // A method is any word that a client likes: only known ones become a label.
@@ -147,10 +169,15 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
 }
 
 fn is_page(path: &str) -> bool {
-    !(path.starts_with("/api") || path == "/metrics" || path == "/login")
+    !(path.starts_with("/api") || gateway::is_ours(path) || path == "/metrics" || path == "/login")
 }
 
-async fn guarded(state: &AppState, mut request: Request, next: Next) -> Response {
+async fn guarded(state: &AppState, mut request: Request, next: Next, openai: bool) -> Response {
+    let (largest, longest) = if openai {
+        (gateway::LARGEST_BODY, gateway::LONGEST_REQUEST)
+    } else {
+        (LARGEST_BODY, LONGEST_REQUEST)
+    };
     let peer = request
         .extensions()
         .get::<Peer>()
@@ -173,14 +200,14 @@ async fn guarded(state: &AppState, mut request: Request, next: Next) -> Response
     }
     let length = request.headers().get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if length.is_some_and(|length| length > LARGEST_BODY as u64) {
+    if length.is_some_and(|length| length > largest as u64) {
         return Problem::new(Code::TooLarge, "the body is larger than this server takes").into_response();
     }
     let work = AssertUnwindSafe(next.run(request)).catch_unwind();
-    match tokio::time::timeout(LONGEST_REQUEST, work).await {
+    match tokio::time::timeout(longest, work).await {
         Ok(Ok(response)) => response,
         Ok(Err(_)) => Problem::new(Code::Internal, "a part of the server failed").into_response(),
-        Err(_) => Problem::new(Code::TimedOut, "the request took longer than a minute").into_response(),
+        Err(_) => Problem::new(Code::TimedOut, "the request took too long").into_response(),
     }
 }
 

@@ -4,19 +4,22 @@ use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bashgym_core::events::EventReader;
-use bashgym_core::inference::{InferenceDesk, UnknownPrice};
+use bashgym_core::inference::{CallQueue, InferenceDesk, UnknownPrice};
+use bashgym_core::ledger::Purse;
 use bashgym_core::task::TaskService;
 use hf_inference::HfInferenceConfig;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::gateway::Gateway;
 use crate::live::{EventHub, HubPolicy, LiveLimits, LiveState};
 use crate::meter::Meter;
 use crate::parts::{HubConnection, ServerParts};
 use crate::problem::{Code, Problem};
 use crate::replay::Replays;
 use crate::security::Guard;
+use crate::space_watch::SpaceWatch;
 
 /// The state of a server. Cloning is cheap.
 #[derive(Clone)]
@@ -33,17 +36,29 @@ pub(crate) struct Inner {
     pub(crate) work: TaskTracker,
     /// Fires when a job was launched here, so that it is followed at once.
     pub(crate) launched: Notify,
+    /// The Spaces that are about to change.
+    pub(crate) spaces: Arc<SpaceWatch>,
     /// Live events.
     pub(crate) live: LiveState,
     /// Where calls of models are paid for, and the connection it is for: its breakers and prices outlive a request.
     desk: Mutex<Option<(HubConnection, InferenceDesk)>>,
+    /// The models behind the gateway's names.
+    pub(crate) gateway: Gateway,
+    /// Where calls wait to be remembered.
+    calls: Arc<CallQueue>,
+    /// What the gateway's calls are paid out of.
+    pub(crate) purse: Purse,
     /// Fires when the server begins to end.
     pub(crate) ending: CancellationToken,
 }
 
 impl AppState {
-    pub(crate) fn new(parts: ServerParts, guard: Guard) -> Self {
-        let tasks = crate::routes::task_service(&parts);
+    pub(crate) fn new(mut parts: ServerParts, guard: Guard) -> Self {
+        let calls = Arc::new(CallQueue::new(Arc::clone(&parts.calls), Arc::clone(&parts.clock)));
+        parts.calls = calls.clone();
+        let purse = Purse::new(parts.ledger.clone());
+        let spaces = Arc::new(SpaceWatch::default());
+        let tasks = crate::routes::task_service(&parts, &spaces);
         let ending = CancellationToken::new();
         let reader = EventReader::new(Arc::clone(&parts.events), parts.jobs.clone());
         let hub = EventHub::new(reader, Arc::clone(&parts.clock), HubPolicy::default());
@@ -56,8 +71,12 @@ impl AppState {
             replays: Replays::default(),
             work: TaskTracker::new(),
             launched: Notify::new(),
+            spaces,
             live,
             desk: Mutex::default(),
+            gateway: Gateway::default(),
+            calls,
+            purse,
             ending,
         }))
     }
@@ -75,6 +94,17 @@ impl AppState {
 }
 
 impl AppState {
+    /// Writes what waits in memory into the store.
+    pub(crate) async fn flush(&self) {
+        if let Err(error) = self.purse.flush().await {
+            tracing::warn!(%error, "what calls cost could not be written down; what was reserved for them stays so");
+        }
+        if let Err(error) = self.calls.flush().await {
+            tracing::warn!(%error, "calls could not be remembered");
+        }
+        self.gateway.flush().await;
+    }
+
     /// The desk of a connection; a new one when the token changed.
     ///
     /// # Errors

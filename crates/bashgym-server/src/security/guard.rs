@@ -9,6 +9,7 @@ use http::{HeaderMap, Method, Uri, header};
 use super::backoff::Backoff;
 use super::key::{ServerKey, prove};
 use super::session::{COOKIE, Session, Sessions};
+use crate::dashboard;
 use crate::problem::{Code, Problem};
 
 /// What can be had without a key. Each of these tells nothing of the account, the data or the machine.
@@ -29,6 +30,7 @@ pub(crate) fn is_public(method: &Method, path: &str) -> bool {
         method
     };
     PUBLIC.iter().any(|(m, p)| m == method && *p == path)
+        || (*method == Method::GET && dashboard::is_open(path))
 }
 
 /// Who asks.

@@ -1,0 +1,273 @@
+import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useState } from "react";
+import { Link, useSearchParams } from "react-router";
+import { intentKey } from "../../../api/client";
+import { bytes, count, number } from "../../../lib/format";
+import { paths } from "../../../lib/paths";
+import { FailureNote } from "../../../ui/failure";
+import { Load } from "../../../ui/load";
+import { Badge, Button, Copyable, Empty, Field, Meter, Note, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
+import { TaskState } from "../../../ui/task";
+import { agentName, byAgent, cutPath, isName, qualityOf } from "../model";
+import { lastBuildsQuery, sessionsQuery, useBuild } from "../queries";
+
+export default function Sessions() {
+  const [search] = useSearchParams();
+  const path = search.get("path") ?? "";
+  return (
+    <div className="page">
+      <PageHead
+        title="Sessions"
+        lead="What your coding agents left on this machine. Nothing is sent anywhere by looking."
+      />
+      <div className="split">
+        <List path={path} />
+        <div className="stack">
+          <Build path={path} />
+          <QualityPanel />
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function List({ path }: { path: string }) {
+  const [, setSearch] = useSearchParams();
+  const [text, setText] = useState(path);
+  const sessions = useInfiniteQuery(sessionsQuery(path));
+  return (
+    <Panel title="On this machine" flush>
+      <div className="panel__body">
+        <form
+          className="row"
+          onSubmit={(event) => {
+            event.preventDefault();
+            setSearch(text.trim() ? { path: text.trim() } : {});
+          }}
+        >
+          <label className="sr" htmlFor="path">
+            Only this folder
+          </label>
+          <input
+            id="path"
+            className="input mono sessions__path"
+            placeholder="Only this folder; empty for the agents' own"
+            value={text}
+            spellCheck={false}
+            onChange={(event) => setText(event.target.value)}
+          />
+          <Button type="submit">Look there</Button>
+        </form>
+      </div>
+      <Load
+        query={sessions}
+        skeleton={
+          <div className="panel__body">
+            <Skeleton lines={10} />
+          </div>
+        }
+      >
+        {(data) => {
+          const list = data.pages.flatMap((page) => page.items);
+          if (list.length === 0)
+            return (
+              <Empty title={path ? "No session in this folder" : "No session on this machine"}>
+                <p>Logs that are elsewhere are read when their folder is named at the start:</p>
+                <Copyable text="bashgym up --root ~/work/logs" label="Copy the command" />
+              </Empty>
+            );
+          return (
+            <>
+              <div className="panel__body">
+                <span className="row">
+                  {byAgent(list).map(([agent, found]) => (
+                    <Badge key={agent}>
+                      {agent}: {number(found)}
+                    </Badge>
+                  ))}
+                  {sessions.hasNextPage ? <span className="faint">of those shown</span> : null}
+                </span>
+              </div>
+              <div className="scroll">
+                <table className="table">
+                  <thead>
+                    <tr>
+                      <th scope="col">Session</th>
+                      <th scope="col">Agent</th>
+                      <th scope="col" className="num">
+                        Size
+                      </th>
+                      <th scope="col">Begun</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    {list.map((one) => {
+                      const { folder, name } = cutPath(one.file);
+                      return (
+                        <tr key={`${one.file}#${one.session_id ?? ""}`}>
+                          <td>
+                            <span className="mono cut">{one.session_id ?? name}</span>
+                            <div className="faint cut">{one.session_id ? one.file : folder}</div>
+                          </td>
+                          <td className="nowrap">{agentName(one.agent)}</td>
+                          <td className="num nowrap">{bytes(one.size_bytes)}</td>
+                          <td>{one.started_at ? <Time at={one.started_at} /> : "–"}</td>
+                        </tr>
+                      );
+                    })}
+                  </tbody>
+                </table>
+              </div>
+            </>
+          );
+        }}
+      </Load>
+      {sessions.hasNextPage ? (
+        <div className="panel__body">
+          <div>
+            <Button busy={sessions.isFetchingNextPage} onClick={() => void sessions.fetchNextPage()}>
+              Show more
+            </Button>
+          </div>
+        </div>
+      ) : null}
+    </Panel>
+  );
+}
+
+function Build({ path }: { path: string }) {
+  const build = useBuild();
+  const [name, setName] = useState("my-sessions");
+  const [key, setKey] = useState(intentKey);
+  const wrong = name !== "" && !isName(name);
+  return (
+    <Panel title="Build a dataset">
+      <form
+        className="stack"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (!isName(name) || build.isPending) return;
+          build.mutate({ name, key, ...(path ? { paths: [path] } : {}) }, { onSuccess: () => setKey(intentKey()) });
+        }}
+      >
+        <Field
+          label="Name"
+          hint={path ? `From the sessions below ${path}` : "From all sessions of your agents"}
+          error={wrong ? "Letters, digits, points, dashes and underscores" : undefined}
+        >
+          {(ids) => (
+            <input
+              {...ids}
+              className="input mono"
+              value={name}
+              spellCheck={false}
+              onChange={(event) => setName(event.target.value)}
+            />
+          )}
+        </Field>
+        <p className="quiet">Secrets and names are taken out while it is built. It stays on this machine.</p>
+        {build.isError ? <FailureNote error={build.error} title="It was not begun" /> : null}
+        <div>
+          <Button type="submit" kind="primary" busy={build.isPending} disabled={!isName(name)}>
+            Build
+          </Button>
+        </div>
+      </form>
+      <TaskState
+        id={build.data?.id ?? ""}
+        label="Building"
+        done={(task) => {
+          const built = task.result as { name?: string; sessions?: number; rows_train?: number } | null;
+          return (
+            <Note
+              tone="good"
+              title={`${count(built?.rows_train ?? 0, "row")} of ${count(built?.sessions ?? 0, "session")}`}
+            >
+              <p>
+                <Link to={paths.dataset(built?.name ?? name)}>
+                  Look at {built?.name ?? name}, and send it to the Hub
+                </Link>
+              </p>
+            </Note>
+          );
+        }}
+      />
+    </Panel>
+  );
+}
+
+function QualityPanel() {
+  const builds = useQuery(lastBuildsQuery);
+  return (
+    <Panel title="Quality, as the last build found it">
+      <Load query={builds} skeleton={<Skeleton lines={4} />}>
+        {(page) => {
+          const quality = qualityOf(page.items);
+          if (!quality) return <p className="quiet">It is known when a dataset was built here.</p>;
+          const most = Math.max(...quality.scores.map((one) => one.rows), 1);
+          return (
+            <>
+              <p>
+                <Link to={paths.dataset(quality.name)}>{quality.name}</Link>, {count(quality.rows, "row")} kept
+              </p>
+              <h3>Scores of what was found</h3>
+              <ul className="stack">
+                {quality.scores.map(({ score, rows }) => (
+                  <li key={score}>
+                    <span className="between">
+                      <span>Score {score}</span> <span className="faint">{number(rows)}</span>
+                    </span>
+                    <Meter label={`Score ${score}`} share={rows / most} />
+                  </li>
+                ))}
+              </ul>
+              <Counted
+                title="Left out"
+                none="Nothing was left out."
+                list={quality.losses.map((one) => [one.what, one.count])}
+              />
+              <Counted
+                title="Taken out"
+                none="No secret or name was found."
+                list={quality.redactions.map((one) => [one.kind, one.count])}
+              />
+              {quality.problems.length > 0 ? (
+                <details>
+                  <summary>{count(quality.problems.length, "line")} that did not read</summary>
+                  <ul className="stack">
+                    {quality.problems.map((one) => (
+                      <li key={`${one.file} ${one.line}`} className="cut">
+                        {one.reason}
+                        <div className="faint mono">
+                          {cutPath(one.file).name}
+                          {one.line === null ? "" : `:${one.line}`}
+                        </div>
+                      </li>
+                    ))}
+                  </ul>
+                </details>
+              ) : null}
+            </>
+          );
+        }}
+      </Load>
+    </Panel>
+  );
+}
+
+const Counted = ({ title, none, list }: { title: string; none: string; list: readonly [string, number][] }) => (
+  <>
+    <h3>{title}</h3>
+    {list.length === 0 ? (
+      <p className="quiet">{none}</p>
+    ) : (
+      <ul>
+        {list.map(([what, found]) => (
+          <li key={what} className="between">
+            <span>{what}</span> <span className="faint">{number(found)}</span>
+          </li>
+        ))}
+      </ul>
+    )}
+  </>
+);
