@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::{
-    budget, completions, config, data, doctor, generate, hub, infer, jobs, model, run, runs, serve, sessions,
-    space, status, store, token, train, wallet, worker,
+    budget, completions, config, data, doctor, generate, hub, infer, jobs, model, route, run, runs, serve,
+    sessions, space, status, store, token, train, wallet, worker,
 };
 use crate::output::Format;
 
@@ -108,6 +108,9 @@ pub(crate) enum Command {
     /// Models that somebody serves: answers, vectors, labels, prices, usage
     #[command(subcommand)]
     Infer(infer::InferCommand),
+    /// Which model answered which call, and why
+    #[command(subcommand)]
+    Route(route::RouteCommand),
     /// What can be said of a model's files
     #[command(subcommand)]
     Model(model::ModelCommand),

@@ -37,10 +37,31 @@ fn post(hub: &Hub, path: &str, kind: &str, body: &str) -> String {
     answer
 }
 
-/// Makes a private model with two commits.
-fn model(hub: &Hub) {
-    let body = json!({"name": "student", "visibility": "private", "files": [{"path": "config.json", "content": "{}"}]});
-    post(hub, "/api/repos/create", "application/json", &body.to_string());
+/// Trains a student that says something, and puts it into a private repository.
+fn model(environment: &Environment, hub: &Hub) {
+    let (data, folder) = (environment.path("data"), environment.path("student"));
+    std::fs::create_dir(&data).expect("a folder for the rows");
+    let row = json!({"messages": [{"role": "user", "content": "Say hello."}, {"role": "assistant", "content": "Hello there."}]});
+    std::fs::write(data.join("train.jsonl"), format!("{row}\n").repeat(400)).expect("the rows");
+    let trained = environment
+        .bashgym(["train"])
+        .arg(&data)
+        .arg("--out")
+        .arg(&folder)
+        .args(["--preset", "tiny", "--max-steps", "200"])
+        .output()
+        .expect("the command starts");
+    assert_success(&trained);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let id = format!("{}/student", hub.name).parse().expect("a name");
+        let repo = hf_datasets::RepoFiles::new(&hub.client(), hf_core::RepoType::Model, id);
+        let options = hf_datasets::CreateOptions::default();
+        repo.create(&options).await.expect("the repository is made");
+        repo.upload_folder(&folder, &hf_datasets::UploadOptions::default())
+            .await
+            .expect("the student is pushed");
+    });
 }
 
 fn commit(hub: &Hub) {
@@ -54,7 +75,7 @@ fn commit(hub: &Hub) {
 fn a_student_is_served_updated_taken_back_promoted_and_removed() {
     let environment = Environment::new();
     let hub = Hub::start(&environment, &environment.path("hub"));
-    model(&hub);
+    model(&environment, &hub);
     let id = format!("{}/demo", hub.name);
     let made = space(
         &environment,
@@ -83,15 +104,22 @@ fn a_student_is_served_updated_taken_back_promoted_and_removed() {
     );
     let first = text(&made["model_revision"]).to_owned();
     assert_eq!(first.len(), 40);
-    // The local Hub does not run the app, and nothing says that it answered.
-    assert_eq!(made["smoke"]["state"], "not_asked");
+    assert_eq!(
+        (text(&made["smoke"]["state"]), text(&made["smoke"]["text"])),
+        ("answered", "Hello there."),
+        "the student itself"
+    );
 
     let status = &json_lines(&space(&environment, &hub, &["status", "demo"]))[0];
     assert_eq!(
         (text(&status["stage"]), text(&status["model_revision"])),
         ("RUNNING", first.as_str())
     );
-    assert!(text(&status["simulated"]).contains("does not run the code"));
+    assert!(text(&status["embedded"]).starts_with("embedded runtime"));
+    assert_eq!(
+        (&status["simulated"], &status["measured"]["requests"]),
+        (&Value::Null, &json!(1))
+    );
     assert!(status["zero_gpu"]["left_seconds"].as_f64() > Some(0.0));
 
     let taken = space(&environment, &hub, &["create", "student", "--name", "demo"]);
@@ -106,6 +134,7 @@ fn a_student_is_served_updated_taken_back_promoted_and_removed() {
     let back = space(&environment, &hub, &["rollback", "demo"]);
     assert_success(&back);
     assert_eq!(text(&json_lines(&back)[0]["model_revision"]), first);
+    assert_eq!(json_lines(&back)[0]["smoke"]["text"], "Hello there.");
     assert_success(&space(
         &environment,
         &hub,
@@ -136,7 +165,7 @@ fn a_student_is_served_updated_taken_back_promoted_and_removed() {
         .output()
         .unwrap();
     assert_success(&build);
-    assert!(String::from_utf8_lossy(&build.stdout).contains("simulated"));
+    assert!(String::from_utf8_lossy(&build.stdout).contains("embedded runtime"));
     let listed = json_lines(&space(&environment, &hub, &["ls"]));
     assert_eq!(listed.len(), 2);
     let shell = &json_lines(&space(&environment, &hub, &["dev", "demo"]))[0];
@@ -162,21 +191,45 @@ fn a_student_is_served_updated_taken_back_promoted_and_removed() {
 }
 
 #[test]
-fn what_costs_money_or_leaks_a_token_is_refused_before_anything_is_made() {
+fn what_costs_too_much_or_leaks_a_token_is_refused_before_anything_is_made() {
     let environment = Environment::new();
     let hub = Hub::start(&environment, &environment.path("hub"));
-    model(&hub);
-    let paid = space(
-        &environment,
-        &hub,
-        &["create", "student", "--name", "demo", "--hardware", "t4-small"],
+    model(&environment, &hub);
+    let budget = |args: &[&str]| -> Vec<Value> {
+        let all = ["--format", "json", "budget"].iter().chain(args);
+        let output = hub
+            .bashgym(&environment, all)
+            .output()
+            .expect("the command starts");
+        assert_success(&output);
+        json_lines(&output)
+    };
+    budget(&["set", "--service", "spaces", "--day", "0.30"]);
+    let paid = |more: &[&str]| {
+        let args = ["create", "student", "--name", "demo", "--hardware", "t4-small"];
+        let all: Vec<&str> = args.iter().chain(more).copied().collect();
+        space(&environment, &hub, &all)
+    };
+    // An hour of it is more than a day may cost.
+    let refused = paid(&[]);
+    assert_eq!(refused.status.code(), Some(5), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("--sleep"), "{}", stderr(&refused));
+    assert!(json_lines(&space(&environment, &hub, &["ls"])).is_empty());
+    let reserved = |kind: &str| budget(&["show"])[0][kind]["spaces"].as_f64();
+    // What fails after it was made is settled with the little time it was there.
+    let broken = paid(&["--sleep", "30m", "--ask", " "]);
+    assert_eq!(broken.status.code(), Some(9), "{}", stderr(&broken));
+    assert_eq!(reserved("reserved_usd"), Some(0.0));
+    assert!(reserved("settled_usd") < Some(0.1));
+    let made = paid(&["--sleep", "30m"]);
+    assert_success(&made);
+    assert_eq!(
+        reserved("reserved_usd").map(|usd| (usd * 100.0).round()),
+        Some(20.0)
     );
-    assert_eq!(paid.status.code(), Some(5));
-    assert!(
-        stderr(&paid).contains("0.40 USD an hour") && stderr(&paid).contains("--accept-cost"),
-        "{}",
-        stderr(&paid)
-    );
+    assert_success(&space(&environment, &hub, &["rm", "demo", "--yes"]));
+    assert_eq!(reserved("reserved_usd"), Some(0.0));
+    assert!(reserved("settled_usd") >= Some(0.2));
     let own = space(
         &environment,
         &hub,

@@ -1,6 +1,7 @@
 //! One file a noun.
 
 pub(crate) mod budget;
+pub(crate) mod bulk;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod data;
@@ -11,6 +12,7 @@ pub(crate) mod infer;
 pub(crate) mod jobs;
 pub(crate) mod labels;
 pub(crate) mod model;
+pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod serve;
@@ -41,6 +43,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<(), CliEr
         Command::Budget(command) => budget::run(command, context).await,
         Command::Generate(args) => generate::run(args, context).await,
         Command::Infer(command) => infer::run(command, context).await,
+        Command::Route(command) => route::run(command, context).await,
         Command::Model(command) => model::run(command, context),
         Command::Status(args) => status::run(args, context).await,
         Command::Doctor(args) => doctor::run(args, context).await,

@@ -1,6 +1,6 @@
 //! `bashgym data import|redact|score|dedup|split`: the stages of a build, one by one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bashgym_core::publish::{BuildConfig, DatasetBuild, write_card};
 use bashgym_traces::quality::Labels;
@@ -12,7 +12,7 @@ use crate::commands::data::share;
 use crate::commands::labels::labels_file;
 use crate::commands::run::inputs;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::gate::HomeGate;
 
 /// What the rows are, and what is left out.
@@ -39,6 +39,11 @@ pub(crate) struct RowFlags {
 }
 
 impl RowFlags {
+    /// The file of labels that was named.
+    pub(crate) fn labels(&self) -> Option<&Path> {
+        self.labels.as_deref()
+    }
+
     pub(crate) fn config(
         &self,
         work_dir: Option<PathBuf>,
@@ -84,13 +89,20 @@ pub(crate) struct RedactArgs {
 }
 
 /// Makes rows, or decides which ones go.
-#[derive(Debug, Args)]
+#[derive(Debug)]
 pub(crate) struct RowArgs {
-    /// The folder in which stages leave their output
-    #[arg(long, value_name = "DIR")]
     work: PathBuf,
-    #[command(flatten)]
     flags: RowFlags,
+}
+
+impl RowArgs {
+    pub(crate) fn new(work: Option<PathBuf>, flags: RowFlags) -> Result<Self, CliError> {
+        let missing = || CliError::new(Kind::Usage, "--work DIR is missing");
+        Ok(Self {
+            work: work.ok_or_else(missing)?,
+            flags,
+        })
+    }
 }
 
 /// Divides the rows and writes the dataset.

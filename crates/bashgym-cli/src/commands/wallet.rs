@@ -45,10 +45,20 @@ pub(crate) fn shown(wallet: &Wallet) -> comfy_table::Table {
             format!("{}; for {}", credit.plan, credit.pays_for),
         );
     }
-    if let Some((why, unlock)) = same_for_all(wallet) {
-        add("wallet", "not known".to_owned(), format!("{why}; {unlock}"));
-        return shown;
+    match same_for_all(wallet) {
+        Some((why, unlock)) => add("wallet", "not known".to_owned(), format!("{why}; {unlock}")),
+        None => parts(wallet, &mut add),
     }
+    add(
+        "balance",
+        "no endpoint".to_owned(),
+        format!("{}: {}", wallet.balance.why, wallet.balance.url),
+    );
+    shown
+}
+
+/// Each part by itself.
+fn parts(wallet: &Wallet, add: &mut impl FnMut(&str, String, String)) {
     match &wallet.spend {
         Part::Known(spend) => {
             let until = spend
@@ -113,12 +123,6 @@ pub(crate) fn shown(wallet: &Wallet) -> comfy_table::Table {
             add("storage", "not known".to_owned(), format!("{why}; {unlock}"));
         }
     }
-    add(
-        "balance",
-        "no endpoint".to_owned(),
-        format!("{}: {}", wallet.balance.why, wallet.balance.url),
-    );
-    shown
 }
 
 /// Why nothing is known, and what to do, when it is one reason for all parts.

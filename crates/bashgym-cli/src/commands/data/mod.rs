@@ -12,6 +12,7 @@ use hf_core::RepoType;
 use hf_datasets::{DatasetConfig, HfDatasetManager, RepoFiles};
 use serde_json::json;
 
+use crate::commands::bulk;
 use crate::commands::run::inputs;
 use crate::commands::stages;
 use crate::context::{Connection, Context};
@@ -34,10 +35,15 @@ pub(crate) enum DataCommand {
     Import(stages::ImportArgs),
     /// Second stage: take secrets out
     Redact(stages::RedactArgs),
-    /// Third stage: make rows, judge the tasks, and say why
-    Score(stages::RowArgs),
-    /// Fourth stage: find repetition and items of evaluation sets
-    Dedup(stages::RowArgs),
+    /// Judge the rows of a dataset with a model; or, with --work, the third stage: make rows, judge the tasks, and say why
+    Score(Box<bulk::ScoreArgs>),
+    /// Find rows that say the same with an embedder; or, with --work, the fourth stage: find repetition and items of
+    /// evaluation sets
+    Dedup(Box<bulk::DedupArgs>),
+    /// Ask for the same tasks in other words, with a model
+    Augment(bulk::AugmentArgs),
+    /// Make rows of prompts, with a model
+    Generate(bulk::GenerateArgs),
     /// Last stage: divide the rows and write the dataset folder
     Split(stages::SplitArgs),
     /// Push a dataset folder to a repository, as one commit; every file is scanned first
@@ -87,6 +93,9 @@ pub(crate) struct PushArgs {
     /// The repository, with or without its namespace
     #[arg(value_name = "REPO")]
     repo: String,
+    /// Send the rows as Parquet, in the place of JSON Lines
+    #[arg(long)]
+    parquet: bool,
     #[command(flatten)]
     card: CardArgs,
 }
@@ -185,8 +194,10 @@ pub(crate) async fn run(command: DataCommand, context: &Context) -> Result<(), C
         DataCommand::Review(args) => review::run(&args, context),
         DataCommand::Import(args) => stages::import(&args, context),
         DataCommand::Redact(args) => stages::redact(&args, context),
-        DataCommand::Score(args) => stages::score(&args, context),
-        DataCommand::Dedup(args) => stages::dedup(&args, context),
+        DataCommand::Score(args) => bulk::score(*args, context).await,
+        DataCommand::Dedup(args) => bulk::dedup(*args, context).await,
+        DataCommand::Augment(args) => bulk::augment(args, context).await,
+        DataCommand::Generate(args) => bulk::generate(args, context).await,
         DataCommand::Split(args) => stages::split(&args, context),
         DataCommand::Push(args) => push(&args, context).await,
         DataCommand::Pull(args) => pull(&args, context).await,
@@ -258,6 +269,7 @@ async fn push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
         context,
     )
     .await?;
+    config.parquet = args.parquet;
     config.progress = screen.progress();
     let uploaded = manager(&connection, repo.namespace())?
         .with_gate(gate.upload_gate())
