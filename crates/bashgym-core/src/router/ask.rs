@@ -34,10 +34,12 @@ impl Router {
             let backend = &self.inner.backends[step.at];
             let started = self.inner.clock.elapsed();
             let mut tried = self.tried(step);
+            open.asking = Some(tried.clone());
             let answer = match step.gate {
                 Some(_) => backend.chat(&with_logprobs(request)).await,
                 None => backend.chat(request).await,
             };
+            open.asking = None;
             tried.millis = self.millis_since(started);
             match answer {
                 Ok(mut answer) => {
@@ -94,8 +96,11 @@ impl Router {
             let backend = &self.inner.backends[step.at];
             let started = self.inner.clock.elapsed();
             let mut tried = self.tried(step);
+            open.asking = Some(tried.clone());
             let Some(gate) = step.gate else {
-                match backend.chat_stream(request).await {
+                let begun = backend.chat_stream(request).await;
+                open.asking = None;
+                match begun {
                     Ok(stream) => {
                         let streamed = (Vec::new(), Some(stream));
                         return Ok((tried.role, tried.model, streamed));
@@ -117,6 +122,7 @@ impl Router {
                 }
                 Err(error) => Err(error),
             };
+            open.asking = None;
             tried.millis = self.millis_since(started);
             match waited {
                 Ok(waited) => {
@@ -181,11 +187,11 @@ impl Router {
 
 /// What is believed of a model in general, for an answer that says nothing about itself.
 fn believed(step: &Step, open: &Open) -> Confidence {
-    let low = open.record.candidates[step.at].belief.low;
+    let mean = open.record.candidates[step.at].belief.mean;
     Confidence {
         signal: Signal::Evidence,
-        raw: low,
-        probability: low,
+        raw: mean,
+        probability: mean,
         calibrated: true,
     }
 }

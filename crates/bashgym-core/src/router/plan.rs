@@ -169,13 +169,14 @@ fn by_confidence(contenders: &[Contender], threshold: f64, question: &Question<'
             );
             return;
         }
-        if it.calibration.is_none() && it.belief.verdicts >= VERDICTS_TO_LEAVE_OUT {
+        doubted.push(at);
+        let is_known_to_be_less = it.belief.verdicts >= VERDICTS_TO_LEAVE_OUT && it.belief.mean < threshold;
+        if it.calibration.is_none() && is_known_to_be_less {
             plan.candidates[at].left_out = Some(format!(
-                "right {:.0} % of the time at least, less than {:.0} %",
-                it.belief.low * 100.0,
+                "right {:.0} % of the time, less than {:.0} %",
+                it.belief.mean * 100.0,
                 threshold * 100.0
             ));
-            doubted.push(at);
         } else {
             plan.steps.push(Step {
                 at,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::ask::{Asked, Stop};
 use super::books::MOST_WAITING;
 use super::confidence::{Calibration, Random};
-use super::decision::{DecisionId, DecisionRecord, Exchange, VerifiedOutcome};
+use super::decision::{DecisionId, DecisionRecord, Exchange, RouteTry, TryEnd, VerifiedOutcome};
 use super::evidence::Evidence;
 use super::features::Features;
 use super::plan::{Contender, Plan, Question, Share, plan};
@@ -129,6 +129,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Open {
     pub(super) record: DecisionRecord,
     pub(super) started: Duration,
+    /// Who is being asked.
+    pub(super) asking: Option<RouteTry>,
     /// The conversation, where it may be kept.
     pub(super) asked: Option<(Vec<hf_inference::Message>, Vec<Value>)>,
 }
@@ -372,6 +374,7 @@ impl Router {
             Open {
                 record,
                 started,
+                asking: None,
                 asked,
             },
             plan,
@@ -434,10 +437,22 @@ impl Router {
                 })
             }
             Err(Stop::Failed(error)) => Err(RouteFailure::Failed { decision, error }),
-            Err(Stop::Late) => Err(RouteFailure::TooLate {
-                decision,
-                seconds: self.inner.policy.deadline.as_secs(),
-            }),
+            Err(Stop::Late) => {
+                if let Some(asked) = open.asking.take() {
+                    // What was sent may be paid, though nobody waits for it any more.
+                    open.record.tries.push(RouteTry {
+                        end: TryEnd::Dropped,
+                        cost: Some(hf_inference::Cost::Unknown),
+                        attempts: 1,
+                        millis: self.millis_since(open.started),
+                        ..asked
+                    });
+                }
+                Err(RouteFailure::TooLate {
+                    decision,
+                    seconds: self.inner.policy.deadline.as_secs(),
+                })
+            }
         };
         let answer = result
             .as_ref()

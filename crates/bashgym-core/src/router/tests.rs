@@ -607,3 +607,100 @@ async fn what_was_learnt_is_there_after_a_restart() {
         "{record:?}"
     );
 }
+
+#[tokio::test]
+async fn good_verdicts_never_take_calls_away() {
+    let (student, teacher) = (student(Act::Say("yes", None)), teacher());
+    let router = router(
+        &[&student, &teacher],
+        RouterPolicy {
+            explore: 0.0,
+            ..RouterPolicy::default()
+        },
+    );
+    let mut was_given = false;
+    for verdicts in 0..40 {
+        let routed = router.chat(&ask(), by("confidence_based:0.8")).await.unwrap();
+        let is_students = routed.role == BackendRole::Student;
+        assert!(is_students || !was_given, "after {verdicts} good verdicts");
+        was_given |= is_students;
+        let routed = router
+            .chat(&ask(), Wish::Role(BackendRole::Student))
+            .await
+            .unwrap();
+        verdict(&router, routed.decision, true).await;
+    }
+    assert!(was_given);
+}
+
+#[tokio::test]
+async fn a_model_nobody_judged_yet_is_tried_now_and_then() {
+    let (student, teacher) = (student(Act::Say("yes", None)), teacher());
+    let router = router(
+        &[&student, &teacher],
+        RouterPolicy {
+            seed: 5,
+            ..RouterPolicy::default()
+        },
+    );
+    let mut explored = 0;
+    for _ in 0..200 {
+        let routed = router.chat(&ask(), by("confidence_based:0.8")).await.unwrap();
+        let record = kept(&router, routed.decision).await;
+        assert_eq!(record.explored, routed.role == BackendRole::Student);
+        explored += u32::from(record.explored);
+    }
+    assert!((2..30).contains(&explored), "{explored}");
+}
+
+/// Never answers.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait]
+impl ModelBackend for Silent {
+    fn role(&self) -> BackendRole {
+        BackendRole::Teacher
+    }
+
+    fn model(&self) -> &'static str {
+        "silent"
+    }
+
+    async fn price(&self) -> Option<TokenPrice> {
+        None
+    }
+
+    async fn worst_case(&self, _: &ChatRequest) -> Result<Option<MicroUsd>, InferenceFailure> {
+        Ok(None)
+    }
+
+    fn breaker(&self) -> BreakerState {
+        BreakerState::Closed { failures: 0 }
+    }
+
+    async fn chat(&self, _: &ChatRequest) -> Result<ChatAnswer, InferenceFailure> {
+        std::future::pending().await
+    }
+
+    async fn chat_stream(&self, _: &ChatRequest) -> Result<BackendStream, InferenceFailure> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_by_the_deadline_may_be_paid() {
+    let clock: Arc<dyn Clock> = Arc::new(ManualClock::auto());
+    let store = Arc::new(MemoryRoutes::default());
+    let router = Router::new(vec![Arc::new(Silent)], RouterPolicy::default(), store, clock);
+    let late = router.chat(&ask(), Wish::Auto).await.unwrap_err();
+    assert!(
+        matches!(late, RouteFailure::TooLate { seconds: 600, .. }),
+        "{late}"
+    );
+    let record = kept(&router, late.decision().unwrap()).await;
+    assert_eq!(record.tries[0].end, TryEnd::Dropped);
+    assert_eq!(record.cost(), (0, false), "what it cost is not known");
+    let late = router.chat_stream(&ask(), Wish::Auto).await.unwrap_err();
+    assert!(matches!(late, RouteFailure::TooLate { .. }), "{late}");
+}

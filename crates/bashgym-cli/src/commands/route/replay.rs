@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::Since;
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::output::table;
 
 /// Decisions that are read at once.
@@ -24,8 +24,8 @@ pub(crate) struct ReplayArgs {
     #[arg(
         long,
         value_name = "STRATEGY",
-        help = "teacher_only, student_only, hf_inference, confidence_based, cost_optimized or progressive; the last three \
-                with a quality behind a colon if you like"
+        help = "teacher_only, student_only, hf_inference, confidence_based or cost_optimized; the last two with a quality \
+                behind a colon if you like"
     )]
     strategy: RoutingStrategy,
     #[command(flatten)]
@@ -36,6 +36,13 @@ pub(crate) struct ReplayArgs {
 }
 
 pub(crate) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), CliError> {
+    if matches!(args.strategy, RoutingStrategy::Progressive { .. }) {
+        return Err(CliError::new(
+            Kind::Usage,
+            "a share that moves with verdicts cannot be replayed: nobody judged the answers it would have asked for",
+        )
+        .hint("replay student_only and teacher_only: it lies between them"));
+    }
     let filter = args.since.filter(context)?;
     let store = context.store().await?;
     let mut decisions: Vec<DecisionRecord> = Vec::new();
