@@ -195,6 +195,8 @@ impl Router {
         let (mut open, plan) = self.open(request, &wish).await?;
         let late = self.inner.clock.sleep(self.inner.policy.deadline);
         let end = tokio::select! {
+            // An answer that is there wins.
+            biased;
             end = self.ask(request, &plan, &mut open) => end,
             () = late => Err(Stop::Late),
         };
@@ -215,6 +217,8 @@ impl Router {
         let (mut open, plan) = self.open(request, &wish).await?;
         let late = self.inner.clock.sleep(self.inner.policy.deadline);
         let end = tokio::select! {
+            // An answer that is there wins.
+            biased;
             end = self.ask_stream(request, &plan, &mut open) => end,
             () = late => Err(Stop::Late),
         };
