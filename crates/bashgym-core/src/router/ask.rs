@@ -72,16 +72,7 @@ impl Router {
                 }
             }
         }
-        // An answer that was doubted is more than none.
-        match (held, last_error) {
-            (Some((at, asked)), _) => {
-                open.record.tries[at].end = TryEnd::Answered;
-                open.record.reason.push_str("; nobody else answered");
-                Ok(asked)
-            }
-            (None, Some(error)) => Err(Stop::Failed(error)),
-            (None, None) => Err(Stop::Late),
-        }
+        doubted_or_none(held, last_error, open)
     }
 
     pub(super) async fn ask_stream(
@@ -151,15 +142,7 @@ impl Router {
                 }
             }
         }
-        match (held, last_error) {
-            (Some((at, asked)), _) => {
-                open.record.tries[at].end = TryEnd::Answered;
-                open.record.reason.push_str("; nobody else answered");
-                Ok(asked)
-            }
-            (None, Some(error)) => Err(Stop::Failed(error)),
-            (None, None) => Err(Stop::Late),
-        }
+        doubted_or_none(held, last_error, open)
     }
 
     fn tried(&self, step: &Step) -> RouteTry {
@@ -182,6 +165,23 @@ impl Router {
         let calibration = lock(&self.inner.known).calibrations.get(model).cloned();
         let tools = request.options.tools.as_deref().unwrap_or_default();
         Confidence::of(&answer.reply, tools, calibration.as_deref()).unwrap_or_else(|| believed(step, open))
+    }
+}
+
+/// What is left when nobody answered surely: an answer that was doubted is more than none.
+fn doubted_or_none<T>(
+    held: Option<(usize, Asked<T>)>,
+    last_error: Option<InferenceFailure>,
+    open: &mut Open,
+) -> Result<Asked<T>, Stop> {
+    match (held, last_error) {
+        (Some((at, asked)), _) => {
+            open.record.tries[at].end = TryEnd::Answered;
+            open.record.reason.push_str("; nobody else answered");
+            Ok(asked)
+        }
+        (None, Some(error)) => Err(Stop::Failed(error)),
+        (None, None) => Err(Stop::Late),
     }
 }
 

@@ -1,19 +1,13 @@
 //! `bashgym space create`.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
-
+use bashgym_core::space::{SpaceRefusal, model_access, sleep_time};
 use clap::Args;
-use hf_core::{SecretValue, TokenRole};
-use hf_spaces::{AppLimits, DeployRequest, ModelAccess, SleepTime, SpaceConfig, SpaceHardware, Visibility};
+use hf_spaces::{AppLimits, DeployRequest, SleepTime, SpaceConfig, SpaceHardware, Visibility};
 
 use super::books::Bill;
 use super::{DeployArgs, Spaces};
 use crate::commands::jobs::options::{secrets, variables};
 use crate::error::{CliError, Kind};
-
-/// When paid hardware falls asleep, unless told otherwise.
-const PAID_SLEEP: Duration = Duration::from_hours(1);
 
 /// Serves a model.
 #[derive(Debug, Args)]
@@ -71,6 +65,7 @@ pub(crate) struct CreateArgs {
 pub(super) async fn run(args: &CreateArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
     let hardware: SpaceHardware = args.hardware.parse()?;
     let mut given = secrets(&args.secrets, None)?;
+    let reads_model = given.remove("HF_TOKEN");
     let config = SpaceConfig {
         sleep_time: sleep(args, &hardware)?,
         hardware,
@@ -81,7 +76,9 @@ pub(super) async fn run(args: &CreateArgs, spaces: &Spaces<'_>) -> Result<(), Cl
         },
         dev_mode: args.dev,
         model_revision: args.revision.as_deref().map(str::parse).transpose()?,
-        model_access: access(&mut given, spaces).await?,
+        model_access: model_access(spaces.manager.client(), reads_model)
+            .await
+            .map_err(refused)?,
         secrets: given,
         variables: variables(&args.environment, "--env")?,
         title: args.title.clone(),
@@ -115,44 +112,19 @@ pub(super) async fn run(args: &CreateArgs, spaces: &Spaces<'_>) -> Result<(), Cl
 }
 
 fn sleep(args: &CreateArgs, hardware: &SpaceHardware) -> Result<Option<SleepTime>, CliError> {
-    Ok(match args.sleep.as_deref() {
+    let asked = match args.sleep.as_deref() {
         Some("never") => Some(SleepTime::Never),
         Some(text) => Some(SleepTime::After(hf_jobs::parse_timeout(text)?)),
-        None => hardware.is_paid().then_some(SleepTime::After(PAID_SLEEP)),
-    })
+        None => None,
+    };
+    Ok(sleep_time(hardware, asked))
 }
 
-/// How the app reads the model: with the secret `HF_TOKEN`; on a Hub of this machine nothing but the Hub itself reads it.
-async fn access(
-    given: &mut BTreeMap<String, SecretValue>,
-    spaces: &Spaces<'_>,
-) -> Result<ModelAccess, CliError> {
-    let client = spaces.manager.client();
-    let Some(secret) = given.remove("HF_TOKEN") else {
-        return Ok(if client.endpoint().is_loopback() {
-            ModelAccess::OfTheRuntime
-        } else {
-            ModelAccess::Public
-        });
-    };
-    let own = client
-        .token()
-        .is_some_and(|token| token.expose() == secret.expose());
-    if own {
-        let me = client.whoami().await?;
-        let reads_only = me
-            .auth
-            .as_ref()
-            .and_then(|auth| auth.access_token.as_ref())
-            .is_some_and(|token| token.role == TokenRole::Read);
-        if !reads_only {
-            return Err(CliError::new(
-                Kind::Usage,
-                "the secret HF_TOKEN is this account's own token, which can do more than read the model",
-            )
+fn refused(refusal: SpaceRefusal) -> CliError {
+    match refusal {
+        SpaceRefusal::Hub(error) => error.into(),
+        other => CliError::new(Kind::Usage, other.to_string())
             .hint("make one that only reads it: https://huggingface.co/settings/tokens/new?tokenType=fineGrained")
-            .hint("--secret HF_TOKEN=- reads it from standard input"));
-        }
+            .hint("--secret HF_TOKEN=- reads it from standard input"),
     }
-    Ok(ModelAccess::Token(secret))
 }
