@@ -73,7 +73,7 @@ function List({ path }: { path: string }) {
             return (
               <Empty title={path ? "No session in this folder" : "No session on this machine"}>
                 <p>Logs that are elsewhere are read when their folder is named at the start:</p>
-                <Copyable text="bashgym up --root ~/work/logs" label="Copy the command" />
+                <Copyable text="bashgym up --root ~/logs" label="Copy the command" />
               </Empty>
             );
           return (

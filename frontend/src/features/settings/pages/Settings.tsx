@@ -46,7 +46,7 @@ export default function Settings() {
             The server reads session logs and datasets only below the folders of your coding agents, its own home, and
             those that were named when it was started:
           </p>
-          <Copyable text="bashgym up --root ~/work/logs" label="Copy the command" />
+          <Copyable text="bashgym up --root ~/logs" label="Copy the command" />
           <h3>Which organisation pays</h3>
           <p className="quiet">
             What is made belongs to your own name, unless an organisation is named when the server is started:
