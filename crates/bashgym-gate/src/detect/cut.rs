@@ -7,6 +7,9 @@ use crate::rules::{entropy, looks_random};
 /// How far apart two strings may be that hold one token: the keys and brackets of a streamed event.
 const SEAM: usize = 160;
 
+/// How far behind its prefix a token may end: its longest body, with a seam between every eight letters of it.
+pub(super) const LONGEST: usize = 94 + 13 * (SEAM + 64);
+
 /// A token by its prefix.
 #[derive(Debug)]
 pub(super) struct Cut {

@@ -41,7 +41,7 @@ impl Detector {
             };
             let is_text = plain && std::str::from_utf8(&bytes).is_ok();
             let mut inner = Vec::new();
-            self.scan(&bytes, names, depth + 1, is_text, &mut inner);
+            self.scan(&bytes, names, depth + 1, is_text, &mut inner, None);
             let url_safe = letters.iter().any(|byte| matches!(byte, b'-' | b'_'));
             for found in merge(&bytes, inner) {
                 let first = found.start / 3;
@@ -85,7 +85,7 @@ impl Detector {
         place: impl Fn(usize, usize) -> (usize, usize),
     ) {
         let mut inner = Vec::new();
-        self.scan(&view.bytes, names, depth + 1, true, &mut inner);
+        self.scan(&view.bytes, names, depth + 1, true, &mut inner, None);
         for found in inner {
             let (from, to) = view.source(found.start, found.end);
             let (start, end) = place(from, to);
@@ -119,8 +119,14 @@ impl Detector {
         }
     }
 
-    /// Looks behind escapes of plain letters, which no ordinary encoder writes.
-    pub(super) fn odd_escapes(&self, text: &[u8], names: &mut Names, depth: usize, out: &mut Vec<Finding>) {
+    /// Looks behind escapes of plain letters, which no ordinary encoder writes; says whether there are any.
+    pub(super) fn odd_escapes(
+        &self,
+        text: &[u8],
+        names: &mut Names,
+        depth: usize,
+        out: &mut Vec<Finding>,
+    ) -> bool {
         let mut done = 0;
         // A byte of its own in ASCII is written in one of these two ways.
         let mut places: Vec<usize> = self.odd[0].find_iter(text).collect();
@@ -137,6 +143,7 @@ impl Detector {
                 self.inside(&view, names, depth, out, |from, to| (start + from, start + to));
             }
         }
+        done > 0
     }
 }
 
@@ -164,15 +171,30 @@ fn looks_like_coded_text(groups: &[[u8; 4]]) -> bool {
     }
     let plain = groups[..seen]
         .iter()
-        .filter(|group| {
-            let [a, b, c, _] = **group;
-            index(a) & 0b10_0000 == 0 && index(b) & 0b00_1000 == 0 && index(c) & 0b00_0010 == 0
+        .filter(|[a, b, c, _]| {
+            let [a, b, c] = [a, b, c].map(|letter| HIGH_BITS[usize::from(*letter)]);
+            a & 1 | b & 2 | c & 4 == 0
         })
         .count();
     plain * 4 >= seen * 3
 }
 
-fn index(letter: u8) -> u8 {
+/// What a letter of base64 would be the high bit of, as the first, second or third of its group.
+static HIGH_BITS: [u8; 256] = high_bits();
+
+const fn high_bits() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "below 256")]
+        let index = index(byte as u8);
+        table[byte] = index >> 5 & 1 | index >> 2 & 2 | index << 1 & 4;
+        byte += 1;
+    }
+    table
+}
+
+const fn index(letter: u8) -> u8 {
     match letter {
         b'A'..=b'Z' => letter - b'A',
         b'a'..=b'z' => letter - b'a' + 26,

@@ -12,6 +12,8 @@ mod special;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use self::again::Reach;
+pub(crate) use self::again::{Change, Seen};
 use self::filter::Filter;
 pub(crate) use self::merge::encode_form;
 use self::merge::{in_placeholder, merge, touches_placeholder};
@@ -89,6 +91,8 @@ pub(crate) struct Detector {
     filter: Filter,
     /// What each keyword stands for.
     targets: Vec<Vec<Target>>,
+    /// How far around each keyword its targets look.
+    reaches: Vec<Reach>,
     /// How escapes of plain letters begin.
     odd: [memchr::memmem::Finder<'static>; 2],
 }
@@ -129,10 +133,12 @@ impl Detector {
         for word in personal::IPV6_WORDS {
             add(word, Target::Ipv6);
         }
+        let reaches = targets.iter().map(|targets| reach(rules, targets)).collect();
         Self {
             rules,
             filter: Filter::new(words),
             targets,
+            reaches,
             odd: [r"\u00", r"\x"].map(memchr::memmem::Finder::new),
         }
     }
@@ -157,42 +163,54 @@ impl Detector {
     /// Finds everything in a text; sorted, and no two overlap.
     pub(crate) fn find(&self, text: &[u8], names: &mut Names) -> Vec<Finding> {
         let mut found = Vec::new();
-        self.scan(text, names, 0, true, &mut found);
+        self.scan(text, names, 0, true, &mut found, None);
+        merge(text, found)
+    }
+
+    /// As [`Self::find`], and keeps what a second look needs.
+    pub(crate) fn find_first(&self, text: &[u8], names: &mut Names, seen: &mut Seen) -> Vec<Finding> {
+        let mut found = Vec::new();
+        seen.clear();
+        self.scan(text, names, 0, true, &mut found, Some(seen));
         merge(text, found)
     }
 
     /// `textual` is false for decoded bytes that are no text: only what has a form of its own is looked for there.
-    fn scan(&self, text: &[u8], names: &mut Names, depth: usize, textual: bool, out: &mut Vec<Finding>) {
+    fn scan(
+        &self,
+        text: &[u8],
+        names: &mut Names,
+        depth: usize,
+        textual: bool,
+        out: &mut Vec<Finding>,
+        mut seen: Option<&mut Seen>,
+    ) {
         let first = out.len();
         self.filter.find(text, |at, length, place| {
-            // Whether something is assigned here is asked once for all rules of a keyword.
-            let mut assigned = [None; 2];
-            for target in &self.targets[place] {
-                match *target {
-                    Target::Rule(n) => {
-                        let rule = &self.rules.rules[n];
-                        if !textual && (rule.template || rule.near) {
-                            continue;
-                        }
-                        let behind = at + length;
-                        let fits = !rule.template
-                            || *assigned[usize::from(rule.own)]
-                                .get_or_insert_with(|| special::assignment_ahead(text, behind, rule.own));
-                        // The kind in a placeholder of ours is no name for what stands behind it.
-                        if fits && !(rule.template && in_placeholder(text, at)) {
-                            self.apply(rule, text, at, length, out);
-                        }
-                    }
-                    Target::Home if textual => special::home(text, at, length, names, out),
-                    Target::PrivateKey => special::private_key(text, at, out),
-                    Target::KeyEnd => special::key_end(text, at, out),
-                    Target::Cut(n) => cut::cut_token(&cut::CUTS[n], text, at, out),
-                    Target::Ipv6 if textual => personal::ipv6(text, at, out),
-                    _ => {}
-                }
+            if let Some(seen) = &mut seen {
+                seen.note(self.reaches[place], at, length, place);
             }
+            self.keyword((text, at, length, place), names, textual, out);
         });
+        if self.elsewhere(text, names, depth, textual, out)
+            && let Some(seen) = seen
+        {
+            seen.everywhere();
+        }
+        drop_passed(text, names, first, out);
+    }
+
+    /// Finds what no keyword tells; says whether there were escapes of plain letters, which reach far.
+    fn elsewhere(
+        &self,
+        text: &[u8],
+        names: &mut Names,
+        depth: usize,
+        textual: bool,
+        out: &mut Vec<Finding>,
+    ) -> bool {
         names.find(text, textual, out);
+        let mut odd = false;
         if textual {
             personal::find(text, out);
         }
@@ -200,16 +218,44 @@ impl Detector {
             decode::runs(text, |run| self.run(text, &run, names, depth, textual, out));
             if textual {
                 self.percent(text, names, depth, out);
-                self.odd_escapes(text, names, depth, out);
+                odd = self.odd_escapes(text, names, depth, out);
             }
         }
-        let own = names;
-        let mut at = first;
-        while at < out.len() {
-            if touches_placeholder(text, &out[at]) || own.is_allowed(&out[at]) {
-                out.swap_remove(at);
-            } else {
-                at += 1;
+        odd
+    }
+
+    /// Does what is to be done where a keyword stands.
+    fn keyword(
+        &self,
+        (text, at, length, place): (&[u8], usize, usize, usize),
+        names: &mut Names,
+        textual: bool,
+        out: &mut Vec<Finding>,
+    ) {
+        // Whether something is assigned here is asked once for all rules of a keyword.
+        let mut assigned = [None; 2];
+        for target in &self.targets[place] {
+            match *target {
+                Target::Rule(n) => {
+                    let rule = &self.rules.rules[n];
+                    if !textual && (rule.template || rule.near) {
+                        continue;
+                    }
+                    let behind = at + length;
+                    let fits = !rule.template
+                        || *assigned[usize::from(rule.own)]
+                            .get_or_insert_with(|| special::assignment_ahead(text, behind, rule.own));
+                    // The kind in a placeholder of ours is no name for what stands behind it.
+                    if fits && !(rule.template && in_placeholder(text, at)) {
+                        self.apply(rule, text, at, length, out);
+                    }
+                }
+                Target::Home if textual => special::home(text, at, length, names, out),
+                Target::PrivateKey => special::private_key(text, at, out),
+                Target::KeyEnd => special::key_end(text, at, out),
+                Target::Cut(n) => cut::cut_token(&cut::CUTS[n], text, at, out),
+                Target::Ipv6 if textual => personal::ipv6(text, at, out),
+                _ => {}
             }
         }
     }
@@ -276,6 +322,38 @@ impl Detector {
                 break;
             }
             level = decode::unescape_again(&view);
+        }
+    }
+}
+
+/// How far the targets of a keyword look.
+fn reach(rules: &RuleSet, targets: &[Target]) -> Reach {
+    let nothing = Reach::Within { before: 0, after: 0 };
+    targets.iter().fold(nothing, |reach, target| {
+        reach.or(match *target {
+            Target::Rule(n) => Reach::Within {
+                before: rules.rules[n].before,
+                after: rules.rules[n].after,
+            },
+            Target::Cut(_) => Reach::Within {
+                before: 1,
+                after: cut::LONGEST,
+            },
+            // A key goes over many lines, and what is left of one may be far from what was replaced.
+            Target::PrivateKey | Target::KeyEnd => Reach::Everywhere,
+            Target::Home | Target::Ipv6 => Reach::Within { before: 8, after: 72 },
+        })
+    })
+}
+
+/// Takes away, from `first` on, what is a placeholder already and what a review let pass.
+fn drop_passed(text: &[u8], names: &Names, first: usize, out: &mut Vec<Finding>) {
+    let mut at = first;
+    while at < out.len() {
+        if touches_placeholder(text, &out[at]) || names.is_allowed(&out[at]) {
+            out.swap_remove(at);
+        } else {
+            at += 1;
         }
     }
 }

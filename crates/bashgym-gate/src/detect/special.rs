@@ -242,6 +242,10 @@ pub(super) fn is_random(run: &[u8]) -> bool {
     if !(32..=120).contains(&run.len()) {
         return false;
     }
+    // Most runs are ids of small letters and digits.
+    if run.iter().filter(|byte| byte.is_ascii_uppercase()).count() < 4 {
+        return false;
+    }
     let mut counts = [0_usize; 4];
     let mut changes = 0;
     let mut last = CLASSES[usize::from(run[0])];

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use self::key::GateKey;
 pub(crate) use self::key::{is_placeholder_start, is_user_placeholder};
 pub use self::log::LogCounts;
-use crate::detect::{Detector, Finding, Names, encode_form};
+use crate::detect::{Change, Detector, Finding, Names, Seen, encode_form};
 use crate::review::Policy;
 use crate::rules::{GITLEAKS_VERSION, RulesError};
 
@@ -54,6 +54,8 @@ pub struct Gate {
     key: GateKey,
     /// The kind a value was first found as: `HF_TOKEN=hf_…` and a bare `hf_…` are one secret.
     kinds: HashMap<[u8; 32], &'static str>,
+    /// What was seen in the text that is being cleaned; kept for its memory.
+    seen: Seen,
     replaced: BTreeMap<String, u64>,
     distinct: BTreeMap<String, u64>,
     /// Hash over everything besides the rules that decides what is replaced.
@@ -63,7 +65,7 @@ pub struct Gate {
 /// A text with placeholders, and where they are.
 struct Spliced {
     text: String,
-    placeholders: Vec<(usize, usize)>,
+    changes: Vec<Change>,
 }
 
 impl Gate {
@@ -79,6 +81,7 @@ impl Gate {
             settings: key.hash("settings", b""),
             key,
             kinds: HashMap::new(),
+            seen: Seen::default(),
             replaced: BTreeMap::new(),
             distinct: BTreeMap::new(),
         })
@@ -136,7 +139,9 @@ impl Gate {
     /// Cleans a text.
     pub fn text<'t>(&mut self, text: &'t str) -> Cow<'t, str> {
         let mut learned = self.names.learned();
-        let mut found = self.detector.find(text.as_bytes(), &mut self.names);
+        let mut found = self
+            .detector
+            .find_first(text.as_bytes(), &mut self.names, &mut self.seen);
         if found.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -157,9 +162,10 @@ impl Gate {
         let text = out.text.as_bytes();
         let before = std::mem::replace(learned, self.names.learned());
         if before == *learned {
-            self.detector.find_again(text, &out.placeholders, &mut self.names)
+            self.detector
+                .find_again(text, &out.changes, &mut self.names, &mut self.seen)
         } else {
-            self.detector.find(text, &mut self.names)
+            self.detector.find_first(text, &mut self.names, &mut self.seen)
         }
     }
 
@@ -168,7 +174,9 @@ impl Gate {
     /// The result is valid JSON if the input is.
     pub fn json<'t>(&mut self, json: &'t str) -> Cow<'t, str> {
         let mut learned = self.names.learned();
-        let mut found = self.detector.find(json.as_bytes(), &mut self.names);
+        let mut found = self
+            .detector
+            .find_first(json.as_bytes(), &mut self.names, &mut self.seen);
         if found.is_empty() {
             return Cow::Borrowed(json);
         }
@@ -208,8 +216,11 @@ impl Gate {
         }
         (self.replaced, self.distinct, self.kinds) = before;
         let text = strings::rewrite(json, |text| self.text(text)).into_owned();
-        let placeholders = vec![(0, text.len())];
-        Spliced { text, placeholders }
+        let changes = vec![Change {
+            old: (0, json.len()),
+            new: (0, text.len()),
+        }];
+        Spliced { text, changes }
     }
 
     /// Cleans one line of a session log: JSON where it is JSON, text where it is not.
@@ -223,7 +234,7 @@ impl Gate {
 
     fn splice(&mut self, text: &str, found: &[Finding]) -> Spliced {
         let mut out = String::with_capacity(text.len());
-        let mut placeholders = Vec::with_capacity(found.len());
+        let mut changes = Vec::with_capacity(found.len());
         let mut copied = 0;
         for finding in found {
             let start = floor_boundary(text, finding.start).max(copied);
@@ -232,14 +243,14 @@ impl Gate {
             let placeholder = self.placeholder(finding);
             let from = out.len();
             out.push_str(&encode_form(&finding.form, &placeholder));
-            placeholders.push((from, out.len()));
+            changes.push(Change {
+                old: (start, end),
+                new: (from, out.len()),
+            });
             copied = end;
         }
         out.push_str(&text[copied..]);
-        Spliced {
-            text: out,
-            placeholders,
-        }
+        Spliced { text: out, changes }
     }
 
     fn placeholder(&mut self, finding: &Finding) -> String {
