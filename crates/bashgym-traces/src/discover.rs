@@ -188,6 +188,7 @@ fn children(folder: &Path) -> Vec<PathBuf> {
 pub fn find_session_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<SessionFile>, TracesError> {
     let mut seen = HashSet::new();
     let mut files = Vec::new();
+    let mut packed = None;
     for path in paths {
         let path = path.as_ref();
         let meta = fs::metadata(path).map_err(|e| not_found_or(path, e))?;
@@ -210,12 +211,14 @@ pub fn find_session_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<SessionFile
             // `Path::is_file` follows a link, so links to files count and links to folders do not.
             if is_session_name(entry.path()) && entry.path().is_file() {
                 take(entry.path(), &mut seen, &mut files)?;
+            } else if packed.is_none() && crate::importers::is_packed_name(entry.path()) {
+                packed = Some(entry.into_path());
             }
         }
     }
     if files.is_empty() {
         let paths = paths.iter().map(|p| p.as_ref().to_owned()).collect();
-        return Err(TracesError::NoSessionFiles { paths });
+        return Err(TracesError::NoSessionFiles { paths, packed });
     }
     // An original comes before the copy that resumes it: both start with the same record, and the copy is longer.
     files.sort_by(|a, b| (a.started_at, a.size_bytes, &a.path).cmp(&(b.started_at, b.size_bytes, &b.path)));
@@ -354,6 +357,15 @@ mod tests {
         let e = find_session_files(&[dir.path()]).unwrap_err();
         assert!(matches!(e, TracesError::NoSessionFiles { .. }));
         assert!(e.to_string().contains(".jsonl"));
+    }
+
+    #[test]
+    fn packed_logs_are_named_with_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("notes.txt"), "x").unwrap();
+        fs::write(dir.path().join("session.jsonl.GZ"), b"\x1f\x8b").unwrap();
+        let e = find_session_files(&[dir.path()]).unwrap_err().to_string();
+        assert!(e.contains("session.jsonl.GZ is packed: unpack it first"), "{e}");
     }
 
     #[test]

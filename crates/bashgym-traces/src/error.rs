@@ -1,7 +1,7 @@
 //! What can go wrong when sessions are read or a dataset is written.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A failure that stops the whole operation; a damaged record in a log is not one (see [`crate::Problem`]).
 #[derive(Debug, thiserror::Error)]
@@ -19,12 +19,15 @@ pub enum TracesError {
     /// The paths exist, but hold no file that could be a session log.
     #[error(
         "no session logs under {}; they end in .jsonl, .json, .jsonl.zst or .db (Claude Code keeps them in \
-         ~/.claude/projects, Codex in ~/.codex/sessions, others where `bashgym sessions ls --help` says)",
-        list(paths)
+         ~/.claude/projects, Codex in ~/.codex/sessions, others where `bashgym sessions ls --help` says){}",
+        list(paths),
+        packed_hint(packed.as_deref())
     )]
     NoSessionFiles {
         /// The paths that were searched.
         paths: Vec<PathBuf>,
+        /// A packed file among them, which may hold logs.
+        packed: Option<PathBuf>,
     },
     /// A file or folder could not be read or written.
     #[error("{action} {} failed: {hint}", path.display())]
@@ -118,6 +121,15 @@ impl TracesError {
         matches!(self, Self::Io { source, .. }
             if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
+}
+
+fn packed_hint(packed: Option<&Path>) -> String {
+    packed.map_or_else(String::new, |path| {
+        format!(
+            "; {} is packed: unpack it first if the logs are in it",
+            path.display()
+        )
+    })
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -17,6 +17,7 @@ mod importers;
 mod incremental;
 mod model;
 pub mod quality;
+mod redact;
 mod report;
 mod settle;
 mod split;
@@ -45,5 +46,6 @@ pub use model::{
     Agent, FilesTouched, GitFacts, Message, MessageKind, Role, SessionCounts, TokenUsage, ToolCall,
     ToolResult, Trace,
 };
+pub use redact::{clean_facts, clean_message, clean_session};
 pub use report::{ImportReport, ImportSummary, Problem, ProblemKind, SessionSummary};
 pub use split::{SplitGroup, SplitOptions, SplitWarning, assign_groups};

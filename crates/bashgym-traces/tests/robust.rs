@@ -172,6 +172,27 @@ fn empty_and_foreign_files_are_named() {
 }
 
 #[test]
+fn files_of_other_forms_are_named_with_what_to_do() {
+    let mut tar = vec![b'x'; 257];
+    tar.extend_from_slice(b"ustar\x0000 and more");
+    let files: [(&[u8], &str, &str); 4] = [
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03\n", "gzip", "gunzip"),
+        (b"PK\x03\x04\x14\0\n\0", "zip", "unpack"),
+        (&tar, "tar archive", "tar -xf"),
+        (b"PAR1\x15\x04", "Parquet", "data scan"),
+    ];
+    for (bytes, what, next) in files {
+        let found = import_one(bytes);
+        let [problem] = found.problems.as_slice() else {
+            panic!("{what}: {:?}", found.problems);
+        };
+        assert_eq!(problem.kind, ProblemKind::UnknownAgent);
+        assert!(problem.reason.contains(what), "{}", problem.reason);
+        assert!(problem.reason.contains(next), "{}", problem.reason);
+    }
+}
+
+#[test]
 fn case_26_a_compressed_codex_log_is_read() {
     let plain = fixture("codex");
     let compressed =

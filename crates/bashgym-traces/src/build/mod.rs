@@ -6,7 +6,6 @@ mod files;
 mod inputs;
 mod lines;
 mod manifest;
-mod redact;
 mod stage;
 mod stages;
 mod store;
@@ -25,7 +24,6 @@ pub use self::inputs::hash_inputs;
 pub use self::manifest::{
     DATASET_FORMAT, DatasetManifest, Generator, Inputs, RowSet, RuleVersions, SplitFile,
 };
-use self::redact::redact;
 pub use self::stage::{Stage, StageRecord};
 pub use self::stages::WorkDir;
 use self::store::{SessionRecord, Store, StoreWriter};
@@ -37,6 +35,7 @@ use crate::examples::{ExampleOptions, Losses, RowMaker};
 use crate::gate::{Gate, GateReport};
 use crate::model::Trace;
 use crate::quality::{Label, Labels, QualityOptions};
+use crate::redact::clean_session;
 use crate::report::ImportSummary;
 use crate::split::SplitOptions;
 
@@ -232,7 +231,7 @@ impl DatasetBuilder {
     ///
     /// [`TracesError::Io`] when a row cannot be stored.
     pub fn take(&mut self, mut trace: Trace) -> Result<(), TracesError> {
-        redact(&mut self.gate, &mut trace)?;
+        clean_session(&mut self.gate, &mut trace)?;
         let label = self.options.labels.get(&trace.session_id);
         let made = row_maker(&self.options, label).session(&trace)?;
         self.progress.sessions += 1;

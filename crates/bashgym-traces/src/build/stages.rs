@@ -25,15 +25,14 @@ use super::manifest::RuleVersions;
 use super::stage::{Stage, StageRecord};
 use super::store::{ROWS, SESSIONS, SessionRecord, Store, StoreWriter, read_sessions};
 use super::target::Target;
-use super::{
-    BuildOptions, DatasetManifest, Facts, decide, eval_set, hash_inputs, redact, row_maker, write_dataset,
-};
+use super::{BuildOptions, DatasetManifest, Facts, decide, eval_set, hash_inputs, row_maker, write_dataset};
 use crate::discover::SessionFile;
 use crate::error::TracesError;
 use crate::examples::ScoredTask;
 use crate::gate::Gate;
 use crate::import::{ImportEvent, ImportOptions, import};
 use crate::model::Trace;
+use crate::redact::clean_session;
 
 const TRACES: &str = "traces.jsonl";
 const DECISIONS: &str = "decisions.jsonl";
@@ -129,7 +128,7 @@ impl WorkDir {
         let mut lines = Lines::create(&out.join(TRACES))?;
         each_line(&self.dir(Stage::Import).join(TRACES), |line| {
             let mut trace: Trace = serde_json::from_str(line).map_err(TracesError::Encode)?;
-            redact(&mut gate, &mut trace)?;
+            clean_session(&mut gate, &mut trace)?;
             lines.write(&trace)
         })?;
         let mut record = blank(Stage::Redact, key, lines.finish()?);

@@ -98,6 +98,9 @@ pub struct ScoredTask {
     pub segment: u32,
     /// The id of the rows made of it.
     pub example_id: String,
+    /// Where its prompt is among the session's messages, from 0.
+    #[serde(default)]
+    pub first_message: usize,
     /// The score and its parts.
     #[serde(flatten)]
     pub score: Score,
@@ -183,6 +186,7 @@ impl RowMaker<'_> {
             out.tasks.push(ScoredTask {
                 segment: metadata.segment,
                 example_id: metadata.example_id.clone(),
+                first_message: range.start,
                 score: score.clone(),
             });
             let Conversation { messages, .. } = conversation;

@@ -9,6 +9,7 @@ mod gemini;
 mod lenient;
 mod lines;
 mod opencode;
+mod packed;
 mod pi;
 mod reader;
 mod recognise;
@@ -23,6 +24,7 @@ use ruzstd::decoding::StreamingDecoder;
 pub(crate) use builder::{Parsed, RecordKey};
 pub(crate) use lines::{LineReader, Step};
 pub(crate) use opencode::{is_store, is_tree_session, sessions_in, tree_files, tree_stamp};
+pub(crate) use packed::is_packed_name;
 pub(crate) use reader::{FileReader, read, reject};
 pub use recognise::detect_agent;
 

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::lines::{LineReader, Repairs, Step, repair};
+use super::packed::what_it_is;
 use super::recognise::{SNIFF_BYTES, SNIFF_LINES, head_of, recognise, recognise_document};
 use super::{FileOutcome, Importer, READ_BUFFER, Reject, importer_of};
 use crate::import::ImportOptions;
@@ -15,8 +16,10 @@ use serde::de::IgnoredAny;
 pub(crate) fn read(mut input: impl Read, path: &Path, options: &ImportOptions) -> FileOutcome {
     let head = head_of(&mut input);
     let document = recognise_document(&head);
+    let other = what_it_is(&head);
     let input = BufReader::with_capacity(READ_BUFFER, std::io::Cursor::new(head).chain(input));
     let mut reader = FileReader::new(path, options);
+    reader.other = other;
     match document {
         Some(agent) => reader.document(input, agent),
         None => reader.lines(&mut LineReader::new(input, options.max_line_bytes)),
@@ -34,6 +37,8 @@ pub(crate) struct FileReader {
     /// Lines seen before the agent was known.
     pending: Vec<(u64, String)>,
     pending_bytes: usize,
+    /// What the file is, if it is known by its first bytes to be no log.
+    other: Option<String>,
 }
 
 impl FileReader {
@@ -46,6 +51,7 @@ impl FileReader {
             importer: None,
             pending: Vec::new(),
             pending_bytes: 0,
+            other: None,
         }
     }
 
@@ -59,6 +65,7 @@ impl FileReader {
             importer: self.importer.as_ref().map(|importer| importer.boxed_clone()),
             pending: Vec::new(),
             pending_bytes: 0,
+            other: None,
         }
         .finish()
     }
@@ -237,7 +244,7 @@ impl FileReader {
             } else if !unreadable {
                 // Its lines are not this crate's to judge, so one problem stands for the whole file.
                 self.outcome.problems.clear();
-                let reason = NOT_A_LOG.to_owned();
+                let reason = self.other.take().unwrap_or_else(|| NOT_A_LOG.to_owned());
                 self.outcome
                     .fail(&self.path, None, ProblemKind::UnknownAgent, reason);
             } else {
