@@ -3,7 +3,7 @@
 use hf_jobs::JobHardware;
 
 use super::fit::{self, ModelShape};
-use super::make::PlanRequest;
+use super::wanted::PlanRequest;
 use super::{FlavorOffer, Problem, TrainPlan};
 
 /// A base model of fewer weights trains on processors in fair time.

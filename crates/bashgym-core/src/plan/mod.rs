@@ -3,11 +3,15 @@
 mod data;
 mod fit;
 mod flavor;
+mod foretell;
+mod look;
 mod make;
 mod model;
+mod permission;
 mod price;
 mod request;
 mod throughput;
+mod wanted;
 
 use std::collections::BTreeMap;
 
@@ -16,9 +20,10 @@ use serde_json::Value;
 
 pub use data::{ChatRenderer, LoadedChat};
 pub use fit::{MemoryEstimate, ModelShape, accelerator_bytes, device_bytes, estimate_memory, memory_bytes};
-pub use make::{PlanRequest, make_plan};
+pub use make::make_plan;
 pub use price::{micro_usd_text, price_for};
 pub use throughput::{Throughput, measured_throughput};
+pub use wanted::PlanRequest;
 
 use crate::trainer::TrainerConfig;
 

@@ -3,7 +3,7 @@
 use hf_core::{HfClient, SecretValue};
 use serde_json::json;
 
-use super::make::PlanRequest;
+use super::wanted::PlanRequest;
 use super::{PlannedFile, TrainPlan};
 use crate::CoreError;
 use crate::trainer::{
