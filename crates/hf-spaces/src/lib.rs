@@ -38,8 +38,8 @@ mod template;
 pub use app::{AppPiece, AppQuestion};
 pub use config::{AppLimits, ModelAccess, SleepTime, SpaceConfig, Visibility, check_key};
 pub use deploy::{
-    DeployCause, DeployError, DeployEvent, DeployOptions, DeployRequest, Deployment, Inspect, Left, Observe,
-    Smoke,
+    DeployCause, DeployError, DeployEvent, DeployOptions, DeployRequest, Deployment, Fitted, Inspect, Left,
+    Observe, Smoke,
 };
 pub use hardware::{SpaceFlavor, SpaceHardware};
 pub use logs::{SpaceLog, SpaceLogLine, SpaceLogOptions, telling_lines};

@@ -5,8 +5,6 @@ use serde::{Deserialize, Serialize};
 use crate::config::AppLimits;
 use crate::logs::SpaceLogLine;
 
-/// Requests that are needed before anything is proposed.
-const LEAST: usize = 5;
 /// Seconds a call asks for besides those of its tokens, as the template's `gpu_seconds` has them.
 const STARTING_S: f64 = 5.0;
 /// The longest call a proposal allows.
@@ -39,6 +37,9 @@ struct Request {
 }
 
 impl MeasuredRequests {
+    /// Requests that are needed before anything is proposed.
+    pub const LEAST: usize = 5;
+
     /// Reads the lines that the template's app writes, one a request; none when there are none.
     pub fn read(log: &[SpaceLogLine]) -> Option<Self> {
         let all: Vec<Request> = log
@@ -63,7 +64,7 @@ impl MeasuredRequests {
     /// The limits that fit what was measured; none while too little was, or where the ones there are fit.
     #[must_use]
     pub fn propose(&self, now: AppLimits) -> Option<AppLimits> {
-        if self.requests < LEAST {
+        if self.requests < Self::LEAST {
             return None;
         }
         let ms_per_token = whole(self.ms_per_token.max(1.0), u32::MAX);

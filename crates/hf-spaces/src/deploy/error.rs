@@ -59,6 +59,16 @@ pub enum DeployCause {
     /// There is nothing to go back to.
     #[error("the Space {0} has served one model only; there is none to go back to")]
     NothingBefore(String),
+    /// The log tells of too few requests to fit anything to.
+    #[error("the log of {space} tells of {requests} requests; {needed} are needed to see what they take")]
+    TooFewRequests {
+        /// The Space.
+        space: String,
+        /// How many there are.
+        requests: usize,
+        /// How many are needed.
+        needed: usize,
+    },
     /// The Hub gave other hardware than asked for.
     #[error("the Space runs on {got}, not on {wanted}")]
     OtherHardware {
@@ -132,7 +142,8 @@ impl DeployError {
             DeployCause::ModelIsPrivate(_)
             | DeployCause::NoBaseModel(_)
             | DeployCause::NotOurs(_)
-            | DeployCause::NothingBefore(_) => HfErrorKind::InvalidArgument,
+            | DeployCause::NothingBefore(_)
+            | DeployCause::TooFewRequests { .. } => HfErrorKind::InvalidArgument,
             DeployCause::Ended { .. } | DeployCause::Smoke(_) => HfErrorKind::JobFailed,
             DeployCause::TimedOut { .. } => HfErrorKind::Transport,
             DeployCause::Hub { source, .. } if needs_payment(source) => HfErrorKind::QuotaExceeded,
@@ -162,6 +173,9 @@ impl DeployError {
                  https://huggingface.co/settings/tokens/new?tokenType=fineGrained makes one"
                     .to_owned(),
             ),
+            DeployCause::TooFewRequests { space, .. } => {
+                next.push(format!("ask the app something a few times (`bashgym space open {space}`), then again"));
+            }
             DeployCause::NoBaseModel(_) => {
                 next.push("name it in the adapter's README: `base_model: namespace/name`".to_owned());
             }

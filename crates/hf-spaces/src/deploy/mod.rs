@@ -2,6 +2,7 @@
 
 mod create;
 mod error;
+mod fit;
 mod follow;
 mod plan;
 mod smoke;
@@ -15,6 +16,7 @@ use hf_core::RepoId;
 use serde::Serialize;
 
 pub use self::error::{DeployCause, DeployError, Left};
+pub use self::fit::Fitted;
 pub use self::smoke::Smoke;
 pub(crate) use self::smoke::{KEY_LIFE, first_text, with_key};
 use crate::config::SpaceConfig;

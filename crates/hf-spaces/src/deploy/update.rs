@@ -79,7 +79,7 @@ impl HfSpaceManager {
     }
 
     /// The head of a Space and what it serves.
-    async fn current(&self, id: &RepoId) -> Result<(String, SpaceFile), DeployCause> {
+    pub(super) async fn current(&self, id: &RepoId) -> Result<(String, SpaceFile), DeployCause> {
         let info = self.get_space(id).await.map_err(hub("show the Space"))?;
         let head = info.sha.ok_or_else(|| DeployCause::NotOurs(id.to_string()))?;
         let file = self
@@ -110,7 +110,8 @@ impl HfSpaceManager {
         }
     }
 
-    async fn swap(
+    /// Commits what the Space is to serve, waits for its answer, and goes back where there is none.
+    pub(super) async fn swap(
         &self,
         id: &RepoId,
         head: &str,

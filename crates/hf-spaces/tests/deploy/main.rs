@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on has failed")]
 
 mod faults;
+mod fit;
 mod script;
 mod update;
 
