@@ -1,4 +1,4 @@
-//! Routing decisions.
+//! Routing decisions. `judged` is 0 without a verdict, and else the verdict's number.
 
 use async_trait::async_trait;
 use bashgym_core::router::{
@@ -33,7 +33,8 @@ impl RouteStore for SqlStore {
             change
                 .execute(
                     "INSERT INTO route_decisions (id, at_us, judged, record, exchange) \
-                     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING",
+                     VALUES ($1, $2, CASE WHEN $3 = 0 THEN 0 ELSE (SELECT COALESCE(MAX(judged), 0) + 1 FROM route_decisions) END, \
+                     $4, $5) ON CONFLICT (id) DO NOTHING",
                     &args![
                         record.id.to_string(),
                         record.at.as_microsecond(),
@@ -81,7 +82,7 @@ impl RouteStore for SqlStore {
         limit: u32,
     ) -> Result<Vec<DecisionRecord>, StoreError> {
         let sql = if filter.judged {
-            "SELECT id, record FROM route_decisions WHERE judged = 1 AND at_us >= $1 AND ($2 IS NULL OR id < $2) \
+            "SELECT id, record FROM route_decisions WHERE judged > 0 AND at_us >= $1 AND ($2 IS NULL OR id < $2) \
              AND ($3 = 0 OR exchange IS NOT NULL) ORDER BY id DESC LIMIT $4"
         } else {
             "SELECT id, record FROM route_decisions WHERE at_us >= $1 AND ($2 IS NULL OR id < $2) \
@@ -102,6 +103,30 @@ impl RouteStore for SqlStore {
             .iter()
             .map(decision)
             .collect()
+    }
+
+    async fn list_verdicts(
+        &self,
+        from: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, DecisionRecord)>, StoreError> {
+        let sql = if from.is_some() {
+            "SELECT id, judged, record FROM route_decisions WHERE judged >= $1 ORDER BY judged, id LIMIT $2"
+        } else {
+            "SELECT id, judged, record FROM route_decisions WHERE judged >= $1 ORDER BY judged DESC, id DESC LIMIT $2"
+        };
+        let least = i64::try_from(from.unwrap_or(1).max(1)).unwrap_or(i64::MAX);
+        let rows = self
+            .database
+            .fetch_all(sql, &args![least, limit])
+            .await
+            .map_err(|error| backend("list verdicts", error))?;
+        let read = |row: &Row| Ok((Cells::new(row, DECISIONS, "id").count("judged")?, decision(row)?));
+        if from.is_some() {
+            rows.iter().map(read).collect()
+        } else {
+            rows.iter().rev().map(read).collect()
+        }
     }
 
     async fn judge_decision(
@@ -129,7 +154,8 @@ impl RouteStore for SqlStore {
             .map_err(|error| bad_data(DECISIONS, "record", &id.to_string(), error))?;
         change
             .execute(
-                "UPDATE route_decisions SET judged = 1, record = $2 WHERE id = $1",
+                "UPDATE route_decisions SET record = $2, \
+                 judged = (SELECT COALESCE(MAX(judged), 0) + 1 FROM route_decisions) WHERE id = $1",
                 &args![id.to_string(), text],
             )
             .await
@@ -158,6 +184,32 @@ impl RouteStore for SqlStore {
             .await
             .map_err(|error| backend("keep a note of a model", error))?;
         Ok(())
+    }
+
+    async fn change_route_note(
+        &self,
+        name: &str,
+        change: &(dyn Fn(Option<Value>) -> Value + Send + Sync),
+    ) -> Result<Value, StoreError> {
+        let failed = |error: sqlx::Error| backend("change a note of a model", error);
+        let mut turn = self.database.begin_turn("routes").await.map_err(failed)?;
+        let rows = turn
+            .fetch_all("SELECT name, note FROM route_notes WHERE name = $1", &args![name])
+            .await
+            .map_err(failed)?;
+        let known = rows
+            .first()
+            .map(|row| Cells::new(row, NOTES, "name").json("note"));
+        let changed = change(known.transpose()?);
+        turn.execute(
+            "INSERT INTO route_notes (name, note) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET note = excluded.note",
+            &args![name, changed.to_string()],
+        )
+        .await
+        .map_err(failed)?;
+        turn.commit().await.map_err(failed)?;
+        Ok(changed)
     }
 
     async fn route_notes(&self) -> Result<Vec<(String, Value)>, StoreError> {

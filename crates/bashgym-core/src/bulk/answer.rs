@@ -39,6 +39,9 @@ pub enum Content {
         message: Message,
         /// `stop`, `length`, `tool_calls`, or another word.
         finish_reason: Option<String>,
+        /// The geometric mean of the probabilities of its tokens, where these were asked for and told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confidence: Option<f64>,
     },
     /// A text as a vector.
     Vector(Vector),

@@ -135,6 +135,7 @@ impl Generate {
         let Content::Chat {
             message,
             finish_reason,
+            ..
         } = &answer.content
         else {
             return None;

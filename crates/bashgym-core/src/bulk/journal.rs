@@ -423,6 +423,7 @@ mod tests {
             content: Content::Chat {
                 message: Message::assistant(text),
                 finish_reason: None,
+                confidence: None,
             },
             model: "org/name".to_owned(),
             provider: None,

@@ -19,6 +19,7 @@ use super::error::BulkError;
 use super::journal::{CallState, Journal};
 use crate::inference::{InferenceDesk, InferenceFailure};
 use crate::ledger::LedgerError;
+use crate::router::Confidence;
 
 /// How the asking is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -353,12 +354,14 @@ impl Runner {
                 let choice = answered.reply.choices.into_iter().next();
                 let content = match choice {
                     Some(choice) => Content::Chat {
+                        confidence: Confidence::of_choice(&choice, None).map(|it| it.raw),
                         message: choice.message,
                         finish_reason: choice.finish_reason,
                     },
                     None => Content::Chat {
                         message: hf_inference::Message::assistant(""),
                         finish_reason: None,
+                        confidence: None,
                     },
                 };
                 let answer = Answer::new(now, content, &answered.report, 1);

@@ -4,8 +4,9 @@ use hf_inference::{ChatAnswer, ChatRequest};
 
 use super::confidence::{Confidence, Signal};
 use super::decision::{RouteTry, TryEnd};
+use super::open::Open;
 use super::plan::{Plan, Step};
-use super::service::{Open, Router, lock};
+use super::service::{Router, lock};
 use super::stream::hold_back;
 use crate::backend::{BackendRole, BackendStream};
 use crate::inference::InferenceFailure;
@@ -119,6 +120,9 @@ impl Router {
                 Ok(waited) => {
                     if let Some(report) = waited.stream.as_ref().and_then(BackendStream::report) {
                         tried.note_report(report);
+                    } else {
+                        // It was sent, and is not at its end: what it costs is not known yet.
+                        (tried.attempts, tried.cost) = (1, Some(hf_inference::Cost::Unknown));
                     }
                     let confidence = waited.confidence.unwrap_or_else(|| believed(step, open));
                     tried.confidence = Some(confidence);

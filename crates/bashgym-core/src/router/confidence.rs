@@ -1,6 +1,7 @@
 //! How sure a model is of an answer, and how far that can be believed.
 
-use hf_inference::{ChatReply, Message};
+use hf_inference::{ChatReply, Choice, Message};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -41,6 +42,11 @@ impl Confidence {
         if invalid_tool_call(&choice.message, tools).is_some() {
             return Some(Self::BAD_CALL);
         }
+        Self::of_choice(choice, calibration)
+    }
+
+    /// Looks at the log-probabilities of an answer alone. None where the model gave none.
+    pub fn of_choice(choice: &Choice, calibration: Option<&Calibration>) -> Option<Self> {
         let logprobs = choice.extra.get("logprobs")?.get("content")?.as_array()?;
         let values = logprobs.iter().filter_map(|token| token["logprob"].as_f64());
         Self::of_logprobs(values, calibration)
@@ -164,6 +170,18 @@ pub struct Calibration {
     pub error: f64,
     /// 90 % of resampled sets of examples have an error between these.
     pub error_interval: (f64, f64),
+    /// The same error of the raw confidence, taken as a probability.
+    #[serde(default)]
+    pub raw_error: f64,
+    /// The mean squared distance from what was right, on the same examples (Brier's score; 0 is best, 0.25 is always saying a half).
+    #[serde(default)]
+    pub brier: f64,
+    /// 90 % of resampled sets of examples have a score between these.
+    #[serde(default)]
+    pub brier_interval: (f64, f64),
+    /// When it was kept; none before.
+    #[serde(default)]
+    pub at: Option<Timestamp>,
 }
 
 impl Calibration {
@@ -172,8 +190,14 @@ impl Calibration {
         if samples.len() < 20 || samples.iter().any(|(raw, _)| !raw.is_finite()) {
             return None;
         }
+        // Examples come in an order that may mean something.
+        let mut mixed = samples.to_vec();
+        let mut random = Random(RESAMPLES);
+        for at in (1..mixed.len()).rev() {
+            mixed.swap(at, random.below(at + 1));
+        }
         let half = |odd: bool| -> Vec<(f64, bool)> {
-            let of_half = samples.iter().enumerate().filter(|(at, _)| (at % 2 == 1) == odd);
+            let of_half = mixed.iter().enumerate().filter(|(at, _)| (at % 2 == 1) == odd);
             of_half.map(|(_, sample)| *sample).collect()
         };
         let (first, second) = (half(false), half(true));
@@ -181,22 +205,25 @@ impl Calibration {
         let mut judged: Vec<(f64, bool)> = Vec::with_capacity(samples.len());
         judged.extend(first.iter().map(|&(raw, good)| (look_up(&by_second, raw), good)));
         judged.extend(second.iter().map(|&(raw, good)| (look_up(&by_first, raw), good)));
-        let mut errors: Vec<f64> = (0..RESAMPLES)
-            .map(|round| {
-                let mut random = Random(round);
-                let drawn: Vec<(f64, bool)> = (0..judged.len())
-                    .map(|_| judged[random.below(judged.len())])
-                    .collect();
-                calibration_error(&drawn)
-            })
-            .collect();
-        errors.sort_unstable_by(f64::total_cmp);
-        let place = |share: usize| errors[(errors.len() - 1) * share / 100];
+        let mut errors = Vec::new();
+        let mut scores = Vec::new();
+        for round in 0..RESAMPLES {
+            let mut random = Random(round);
+            let drawn: Vec<(f64, bool)> = (0..judged.len())
+                .map(|_| judged[random.below(judged.len())])
+                .collect();
+            errors.push(calibration_error(&drawn));
+            scores.push(brier(&drawn));
+        }
         Some(Self {
             points: isotonic(samples),
             examples: samples.len() as u64,
             error: calibration_error(&judged),
-            error_interval: (place(5), place(95)),
+            error_interval: middle(errors),
+            raw_error: calibration_error(samples),
+            brier: brier(&judged),
+            brier_interval: middle(scores),
+            at: None,
         })
     }
 
@@ -286,6 +313,23 @@ fn calibration_error(judged: &[(f64, bool)]) -> f64 {
     bins.iter().map(|(said, was, _)| (said - was).abs() / all).sum()
 }
 
+fn brier(judged: &[(f64, bool)]) -> f64 {
+    let each = judged
+        .iter()
+        .map(|&(said, good)| (said - f64::from(u8::from(good))).powi(2));
+    each.sum::<f64>() / judged.len().max(1) as f64
+}
+
+/// The middle 90 % of values.
+fn middle(mut values: Vec<f64>) -> (f64, f64) {
+    values.sort_unstable_by(f64::total_cmp);
+    let place = |percent: usize| values.get(values.len().saturating_sub(1) * percent / 100);
+    (
+        place(5).copied().unwrap_or_default(),
+        place(95).copied().unwrap_or_default(),
+    )
+}
+
 /// Repeatable random numbers.
 ///
 /// # Source
@@ -344,6 +388,9 @@ mod tests {
             low <= high && high < 0.08 && calibration.error < 0.05,
             "{calibration:?}"
         );
+        assert!((calibration.raw_error - raw_error).abs() < 1e-9);
+        let (low, high) = calibration.brier_interval;
+        assert!(low < calibration.brier && calibration.brier < high && high < brier(&boaster(2000, 1)));
         let mut last = 0.0;
         for step in 0..=100 {
             let probability = calibration.probability(f64::from(step) / 100.0);

@@ -131,6 +131,12 @@ pub struct Exchange {
     pub answer: Message,
 }
 
+/// What an exchange passes before it is written anywhere.
+pub trait ExchangeGate: Send + Sync {
+    /// The exchange without secrets and personal details; none where it cannot be told, and then it is not kept.
+    fn clean(&self, exchange: Exchange) -> Option<Exchange>;
+}
+
 /// Everything about one choice. It holds no text of the conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DecisionRecord {
@@ -168,6 +174,27 @@ pub struct DecisionRecord {
 }
 
 impl DecisionRecord {
+    /// A record of nothing, to leave where one is taken away.
+    pub(super) fn blank() -> Self {
+        Self {
+            id: DecisionId(Uuid::nil()),
+            at: Timestamp::UNIX_EPOCH,
+            purpose: None,
+            strategy: None,
+            features: Features::default(),
+            bucket: String::new(),
+            candidates: Vec::new(),
+            plan: Vec::new(),
+            reason: String::new(),
+            explored: false,
+            propensity: 0.0,
+            tries: Vec::new(),
+            succeeded: false,
+            millis: 0,
+            outcome: None,
+        }
+    }
+
     /// Who gave the answer.
     pub fn answered_by(&self) -> Option<&RouteTry> {
         self.tries.iter().find(|it| it.end == TryEnd::Answered)

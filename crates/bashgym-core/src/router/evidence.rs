@@ -15,6 +15,9 @@ const SHARED_WEIGHT: f64 = 4.0;
 /// 90 % of a normal distribution lie above the mean less this many deviations.
 const Z_90: f64 = 1.281_551_565_5;
 
+/// 90 % of a normal distribution lie within this many deviations of the mean.
+pub(super) const Z_95: f64 = 1.644_853_627;
+
 /// How verdicts fade.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FadePolicy {
@@ -198,13 +201,18 @@ impl Evidence {
 /// # Source
 /// Wilson (1927), the score interval, its lower side alone.
 pub(super) fn wilson_low(good: f64, bad: f64) -> f64 {
+    wilson(good, bad, Z_90)
+}
+
+/// The lower bound of a share, `z` deviations below it.
+pub(super) fn wilson(good: f64, bad: f64, z: f64) -> f64 {
     let n = good + bad;
     if n <= 0.0 {
         return 0.0;
     }
-    let (share, z2) = (good / n, Z_90 * Z_90);
+    let (share, z2) = (good / n, z * z);
     let middle = share + z2 / (2.0 * n);
-    let half = Z_90 * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
+    let half = z * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
     ((middle - half) / (1.0 + z2 / n)).clamp(0.0, 1.0)
 }
 

@@ -6,7 +6,7 @@ use hf_inference::ChatRequest;
 use serde::{Deserialize, Serialize};
 
 /// The kind of a task, told from the form of its request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TaskKind {
     /// A tool has answered: the work goes on.
@@ -16,6 +16,7 @@ pub enum TaskKind {
     /// The answer has to be JSON.
     Structured,
     /// Anything else.
+    #[default]
     Chat,
 }
 
@@ -32,7 +33,7 @@ impl TaskKind {
 }
 
 /// What a request is like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Features {
     /// Its kind.
     pub kind: TaskKind,

@@ -20,7 +20,17 @@ pub struct MemoryRoutes {
 #[derive(Debug, Default)]
 struct Inner {
     decisions: BTreeMap<DecisionId, (DecisionRecord, Option<Exchange>)>,
+    /// The verdicts, by their numbers.
+    verdicts: BTreeMap<u64, DecisionId>,
     notes: BTreeMap<String, Value>,
+}
+
+impl Inner {
+    fn number(&mut self, id: DecisionId) {
+        self.verdicts.retain(|_, known| *known != id);
+        let newest = self.verdicts.last_key_value().map_or(0, |(number, _)| *number);
+        self.verdicts.insert(newest + 1, id);
+    }
 }
 
 impl MemoryRoutes {
@@ -37,8 +47,15 @@ impl RouteStore for MemoryRoutes {
     ) -> Result<(), StoreError> {
         let mut inner = self.lock();
         for (record, exchange) in decisions {
-            let kept = || (record.clone(), exchange.clone());
-            inner.decisions.entry(record.id).or_insert_with(kept);
+            if inner.decisions.contains_key(&record.id) {
+                continue;
+            }
+            inner
+                .decisions
+                .insert(record.id, (record.clone(), exchange.clone()));
+            if record.outcome.is_some() {
+                inner.number(record.id);
+            }
         }
         Ok(())
     }
@@ -84,7 +101,35 @@ impl RouteStore for MemoryRoutes {
             });
         };
         record.outcome = Some(outcome.clone());
-        Ok(record.clone())
+        let record = record.clone();
+        inner.number(id);
+        Ok(record)
+    }
+
+    async fn list_verdicts(
+        &self,
+        from: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, DecisionRecord)>, StoreError> {
+        let inner = self.lock();
+        let found = |(number, id): (&u64, &DecisionId)| {
+            let (record, _) = inner.decisions.get(id)?;
+            Some((*number, record.clone()))
+        };
+        let limit = limit as usize;
+        if let Some(from) = from {
+            let rising = inner.verdicts.range(from..).filter_map(found);
+            return Ok(rising.take(limit).collect());
+        }
+        let mut newest: Vec<_> = inner
+            .verdicts
+            .iter()
+            .rev()
+            .filter_map(found)
+            .take(limit)
+            .collect();
+        newest.reverse();
+        Ok(newest)
     }
 
     async fn prune_decisions(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -97,6 +142,17 @@ impl RouteStore for MemoryRoutes {
     async fn put_route_note(&self, name: &str, note: &Value) -> Result<(), StoreError> {
         self.lock().notes.insert(name.to_owned(), note.clone());
         Ok(())
+    }
+
+    async fn change_route_note(
+        &self,
+        name: &str,
+        change: &(dyn Fn(Option<Value>) -> Value + Send + Sync),
+    ) -> Result<Value, StoreError> {
+        let mut inner = self.lock();
+        let changed = change(inner.notes.get(name).cloned());
+        inner.notes.insert(name.to_owned(), changed.clone());
+        Ok(changed)
     }
 
     async fn route_notes(&self) -> Result<Vec<(String, Value)>, StoreError> {

@@ -6,31 +6,41 @@
 
 mod ask;
 mod books;
+mod browse;
 mod cascade;
 mod confidence;
 mod decision;
 mod evidence;
 mod features;
+mod knowledge;
 mod memory;
+mod open;
 mod plan;
 mod replay;
 mod service;
+mod standing;
 mod store;
 mod strategy;
 mod stream;
+mod sums;
 #[cfg(test)]
 mod tests;
 
+pub use browse::{DecisionPage, DecisionQuery, DecisionState, MOST_READ, NAMED, VerdictIs, browse, newest};
 pub use cascade::{Cascade, Member, cheapest};
 pub use confidence::{Calibration, CalibrationPoint, Confidence, Signal, invalid_tool_call};
 pub use decision::{
-    Candidate, DecisionId, DecisionRecord, Exchange, OutcomeSource, RouteTry, TryEnd, VerifiedOutcome,
+    Candidate, DecisionId, DecisionRecord, Exchange, ExchangeGate, OutcomeSource, RouteTry, TryEnd,
+    VerifiedOutcome,
 };
 pub use evidence::{Belief, Evidence, FadePolicy};
 pub use features::{Features, TaskKind};
+pub use knowledge::{ModelNote, judged_confidences, model_notes};
 pub use memory::MemoryRoutes;
-pub use replay::{Replay, ReplaySum};
+pub use replay::{Replay, ReplaySum, Seen};
 pub use service::{RouteFailure, Routed, Router};
+pub use standing::{ModelStanding, standings};
 pub use store::{DecisionFilter, RouteStore};
 pub use strategy::{RouterPolicy, RoutingStrategy, Wish};
 pub use stream::RoutedStream;
+pub use sums::{ModelSum, RoutePoint, RouteReport, RouteSum};

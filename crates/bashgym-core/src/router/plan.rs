@@ -198,10 +198,11 @@ fn by_confidence(contenders: &[Contender], threshold: f64, question: &Question<'
     };
     plan.steps.push(Step { at: last, gate: None });
     if !doubted.is_empty() && question.draws[0] < question.explore {
+        let chance = question.explore / doubted.len() as f64;
         plan.explore(
             contenders,
             doubted[place(question.draws[1], doubted.len())],
-            question.explore,
+            chance,
         );
     }
 }

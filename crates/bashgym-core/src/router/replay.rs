@@ -1,8 +1,13 @@
 //! What another strategy would have done with the calls that were made.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
+use super::confidence::Calibration;
 use super::decision::{DecisionRecord, TryEnd};
+use super::evidence::{Z_95, wilson};
 use super::plan::{Contender, Question, plan};
 use super::strategy::{RoutingStrategy, Wish};
 use crate::backend::BackendRole;
@@ -44,16 +49,81 @@ pub struct Replay {
     pub would: ReplaySum,
     /// Calls for which the caller named a model: no strategy had a say.
     pub named: u64,
+    /// What verdicts alone say, without any belief.
+    #[serde(default)]
+    pub seen: Seen,
+}
+
+/// What a strategy is worth by verdicts alone: those on answers it would have given too, each weighted by how unlikely it was
+/// that they were asked for.
+///
+/// # Source
+/// Swaminathan and Joachims (2015), the self-normalised estimator; Kish (1965), the effective size of a weighted sample.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// Verdicts that count.
+    pub verdicts: u64,
+    /// Verdicts of equal weight that would say as much.
+    pub effective: f64,
+    /// How often it was right, 0 to 1; none without a verdict.
+    pub quality: Option<f64>,
+    /// The true value lies between these with 90 % confidence, as far as answers were judged whatever they were like.
+    pub quality_interval: Option<(f64, f64)>,
+    /// The share of calls with a verdict on whose answer the strategy would have come too; elsewhere nothing was seen.
+    pub covered: f64,
+    /// Whether there is too little to go by: fewer than thirty verdicts of equal weight, or less than half of the calls covered.
+    pub is_thin: bool,
+}
+
+/// Verdicts of equal weight, from which on an estimate is one.
+const ENOUGH: f64 = 30.0;
+
+impl Seen {
+    /// `weighted` holds a weight and whether the answer was right; `judged` counts all calls with a verdict.
+    fn of(weighted: &[(f64, bool)], judged: u64) -> Self {
+        let sum: f64 = weighted.iter().map(|(weight, _)| weight).sum();
+        let squares: f64 = weighted.iter().map(|(weight, _)| weight * weight).sum();
+        let covered = weighted.len() as f64 / judged.max(1) as f64;
+        let mut seen = Self {
+            verdicts: weighted.len() as u64,
+            covered,
+            is_thin: true,
+            ..Self::default()
+        };
+        if sum <= 0.0 {
+            return seen;
+        }
+        let good: f64 = weighted.iter().filter(|it| it.1).map(|(weight, _)| weight).sum();
+        let quality = good / sum;
+        seen.effective = sum * sum / squares;
+        seen.quality = Some(quality);
+        // Wilson's bounds do not shrink to a point where all answers were right.
+        let (right, wrong) = (quality * seen.effective, (1.0 - quality) * seen.effective);
+        seen.quality_interval = Some((wilson(right, wrong, Z_95), 1.0 - wilson(wrong, right, Z_95)));
+        seen.is_thin = seen.effective < ENOUGH || covered < 0.5;
+        seen
+    }
 }
 
 impl Replay {
-    /// Goes over decisions.
+    /// Goes over decisions, with models whose confidence is taken as it is.
     pub fn of(decisions: &[DecisionRecord], strategy: RoutingStrategy) -> Self {
+        Self::with(decisions, strategy, &HashMap::new())
+    }
+
+    /// Goes over decisions. `calibrations` say what a model's confidence is worth, by its name.
+    pub fn with(
+        decisions: &[DecisionRecord],
+        strategy: RoutingStrategy,
+        calibrations: &HashMap<String, Arc<Calibration>>,
+    ) -> Self {
+        let mut weighted = Vec::new();
         let mut replay = Self {
             strategy,
             done: ReplaySum::default(),
             would: ReplaySum::default(),
             named: 0,
+            seen: Seen::default(),
         };
         for record in decisions {
             if record.strategy.is_none() {
@@ -79,8 +149,17 @@ impl Replay {
                 escalated: f64::from(u8::from(record.is_escalated())),
                 student: f64::from(u8::from(by.role == BackendRole::Student)),
             });
-            replay.would.add(would(record, strategy));
+            let (one, is_same) = would(record, strategy, calibrations);
+            replay.would.add(one);
+            if let Some(outcome) = record
+                .outcome
+                .as_ref()
+                .filter(|_| is_same && record.propensity > 0.0)
+            {
+                weighted.push((record.propensity.recip(), outcome.good));
+            }
         }
+        replay.seen = Seen::of(&weighted, replay.done.judged);
         replay.done.mean();
         replay.would.mean();
         replay
@@ -122,7 +201,12 @@ impl ReplaySum {
     }
 }
 
-fn would(record: &DecisionRecord, strategy: RoutingStrategy) -> One {
+/// What the strategy would have come to, and whether that is what was done, from the first model to the answer.
+fn would(
+    record: &DecisionRecord,
+    strategy: RoutingStrategy,
+    calibrations: &HashMap<String, Arc<Calibration>>,
+) -> (One, bool) {
     let contenders: Vec<Contender> = record
         .candidates
         .iter()
@@ -140,7 +224,7 @@ fn would(record: &DecisionRecord, strategy: RoutingStrategy) -> One {
                         .map_or(512.0, |usage| usage.completion_tokens.max(1) as f64),
             }),
             closed_for: None,
-            calibration: None,
+            calibration: calibrations.get(&it.model).cloned(),
             share: 0.5,
         })
         .collect();
@@ -167,6 +251,11 @@ fn would(record: &DecisionRecord, strategy: RoutingStrategy) -> One {
         .as_ref()
         .map(|outcome| f64::from(u8::from(outcome.good)));
     let mut reach = 1.0;
+    let first = planned
+        .steps
+        .first()
+        .map(|step| &record.candidates[step.at].model);
+    let mut is_same = first.is_some() && first == record.plan.first();
     for step in &planned.steps {
         let it = &record.candidates[step.at];
         let own = record.tries.iter().find(|tried| {
@@ -177,6 +266,12 @@ fn would(record: &DecisionRecord, strategy: RoutingStrategy) -> One {
             (None, _) => 1.0,
             (Some(gate), Some(confidence)) => f64::from(u8::from(confidence.probability >= gate)),
             (Some(_), None) => it.belief.mean,
+        };
+        // Where it doubts what was taken, or takes what was doubted, it comes to something nobody saw.
+        is_same &= match own.map(|own| own.end) {
+            Some(TryEnd::Answered) => accepted >= 1.0,
+            Some(_) => accepted <= 0.0,
+            None => false,
         };
         let is_given = own.is_some_and(|own| own.end == TryEnd::Answered);
         let (mean, low) = match verdict.filter(|_| is_given) {
@@ -203,5 +298,5 @@ fn would(record: &DecisionRecord, strategy: RoutingStrategy) -> One {
             break;
         }
     }
-    one
+    (one, is_same)
 }

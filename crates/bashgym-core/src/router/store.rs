@@ -51,6 +51,18 @@ pub trait RouteStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<DecisionRecord>, StoreError>;
 
+    /// Lists decisions with a verdict and the verdict's number, rising: those from a number on, or the newest. Each verdict gets a
+    /// number above all others when it is written down, also when it replaces one. After decisions were pruned numbers may
+    /// come again.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] or [`StoreError::BadData`].
+    async fn list_verdicts(
+        &self,
+        from: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, DecisionRecord)>, StoreError>;
+
     /// Writes down whether an answer was right; a later verdict replaces an earlier one. The decision as it is then.
     ///
     /// # Errors
@@ -72,6 +84,16 @@ pub trait RouteStore: Send + Sync {
     /// # Errors
     /// [`StoreError::Backend`].
     async fn put_route_note(&self, name: &str, note: &Value) -> Result<(), StoreError>;
+
+    /// Makes a new small thing of the one that is there, so that no change of another process is lost. What is there then.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] or [`StoreError::BadData`].
+    async fn change_route_note(
+        &self,
+        name: &str,
+        change: &(dyn Fn(Option<Value>) -> Value + Send + Sync),
+    ) -> Result<Value, StoreError>;
 
     /// All small things, by name.
     ///

@@ -132,7 +132,8 @@ pub struct RouterPolicy {
     pub deadline: Duration,
     /// The most of an answer that waits, in bytes, until it is known how sure the model is.
     pub buffer_bytes: usize,
-    /// Whether requests and answers of escalated calls are kept, as examples for the next dataset.
+    /// Whether requests and answers of escalated calls are kept, as examples for the next dataset. They pass the router's gate
+    /// first; without one, none is kept.
     pub keep_exchanges: bool,
 }
 

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::confidence::{Calibration, Confidence, invalid_tool_call};
 use super::decision::{RouteTry, TryEnd};
-use super::service::{Open, Router};
+use super::open::Open;
+use super::service::Router;
 use crate::backend::{BackendRole, BackendStream};
 use crate::inference::InferenceFailure;
 
@@ -153,7 +154,7 @@ impl RoutedStream {
         inner: Option<BackendStream>,
     ) -> Self {
         Self {
-            keeps_answer: router.inner.policy.keep_exchanges,
+            keeps_answer: router.keeps_exchanges(),
             router,
             open: Some(open),
             by,
@@ -196,7 +197,7 @@ impl RoutedStream {
         }
         open.record.succeeded = end == TryEnd::Answered;
         let answer = (self.keeps_answer && open.record.succeeded).then(|| self.answer.message());
-        self.router.keep(open, answer);
+        self.router.keep(&mut open, answer);
     }
 }
 

@@ -141,6 +141,34 @@ pub async fn route_store_contract<S: RouteStore>(store: &S) {
     let found = store.list_decisions(&filter, None, 9).await.expect("a list");
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].outcome.as_ref(), Some(&other), "the later one stands");
+    let verdicts = async |from, limit| {
+        let found = store.list_verdicts(from, limit).await.expect("verdicts");
+        found
+            .into_iter()
+            .map(|(number, record)| (number, record.id))
+            .collect::<Vec<_>>()
+    };
+    let [(replaced, one)] = verdicts(None, 9).await[..] else {
+        panic!("one decision has a verdict");
+    };
+    assert_eq!(one, third.id);
+    store
+        .judge_decision(records[0].id, &other)
+        .await
+        .expect("a verdict");
+    let next = (replaced + 1, records[0].id);
+    assert_eq!(verdicts(None, 9).await, [(replaced, third.id), next], "rising");
+    assert_eq!(verdicts(None, 1).await, [next], "the newest");
+    assert_eq!(verdicts(Some(replaced), 1).await, [(replaced, third.id)]);
+    assert_eq!(verdicts(Some(replaced + 1), 9).await, [next]);
+    store
+        .judge_decision(third.id, &other)
+        .await
+        .expect("a third verdict");
+    assert_eq!(
+        verdicts(Some(replaced), 9).await,
+        [next, (replaced + 2, third.id)]
+    );
     let nobody = store.judge_decision(DecisionId::generate(), &other).await;
     assert!(matches!(nobody, Err(StoreError::Gone { .. })));
 
@@ -156,9 +184,19 @@ pub async fn route_store_contract<S: RouteStore>(store: &S) {
         .put_route_note("calibration a/b", &json!(1))
         .await
         .expect("a note");
+    let count = |note: Option<serde_json::Value>| json!(note.map_or(0, |it| it.as_i64().unwrap_or(0)) + 1);
+    let both = futures::future::join(
+        store.change_route_note("count", &count),
+        store.change_route_note("count", &count),
+    );
+    let (first, second) = both.await;
+    let mut counted = [first.expect("a change"), second.expect("a change")].map(|it| it.as_i64());
+    counted.sort_unstable();
+    assert_eq!(counted, [Some(1), Some(2)], "no change is lost");
     let notes = store.route_notes().await.expect("notes");
     let expected = [
         ("calibration a/b", json!(1)),
+        ("count", json!(2)),
         ("share a/b", json!({"share": 0.2})),
     ];
     assert_eq!(notes, expected.map(|(name, note)| (name.to_owned(), note)));

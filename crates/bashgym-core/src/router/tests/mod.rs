@@ -1,5 +1,7 @@
 //! The router over models whose quality and price are known.
 
+mod knowledge;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -218,12 +220,14 @@ fn teacher() -> Arc<Model> {
 }
 
 fn router(models: &[&Arc<Model>], policy: RouterPolicy) -> Router {
-    let backends = models
-        .iter()
-        .map(|model| Arc::clone(model) as Arc<dyn ModelBackend>)
-        .collect();
     let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(Timestamp::UNIX_EPOCH));
-    Router::new(backends, policy, Arc::new(MemoryRoutes::default()), clock)
+    Router::new(backends(models), policy, Arc::new(MemoryRoutes::default()), clock)
+}
+
+fn backends(models: &[&Arc<Model>]) -> Vec<Arc<dyn ModelBackend>> {
+    let each = models.iter();
+    each.map(|model| Arc::clone(model) as Arc<dyn ModelBackend>)
+        .collect()
 }
 
 fn ask() -> ChatRequest {
@@ -292,7 +296,7 @@ async fn who_is_not_sure_is_followed_by_the_next() {
         keep_exchanges: true,
         ..RouterPolicy::default()
     };
-    let router = router(&[&student, &teacher], policy);
+    let router = router(&[&student, &teacher], policy).with_gate(Arc::new(NoGreeting));
     let sure = router.chat(&ask(), by("confidence_based:0.9")).await.unwrap();
     assert_eq!(sure.model, "me/student");
     assert!(
@@ -317,7 +321,8 @@ async fn who_is_not_sure_is_followed_by_the_next() {
         .unwrap();
     assert_eq!(
         (exchange.messages[0].text(), exchange.answer.text()),
-        ("hi".to_owned(), "surely".to_owned())
+        ("<greeting>".to_owned(), "surely".to_owned()),
+        "what is kept has passed the gate"
     );
     assert!(
         !serde_json::to_string(&record).unwrap().contains("surely"),
@@ -329,6 +334,33 @@ async fn who_is_not_sure_is_followed_by_the_next() {
     teacher.acts.lock().unwrap().push_back(Act::Fail);
     let alone = router.chat(&ask(), by("confidence_based:0.9")).await.unwrap();
     assert_eq!(alone.model, "me/student", "a doubted answer is more than none");
+}
+
+/// A gate for tests.
+struct NoGreeting;
+
+impl ExchangeGate for NoGreeting {
+    fn clean(&self, mut exchange: Exchange) -> Option<Exchange> {
+        for message in &mut exchange.messages {
+            *message = Message::user(message.text().replace("hi", "<greeting>"));
+        }
+        Some(exchange)
+    }
+}
+
+#[tokio::test]
+async fn without_a_gate_nothing_that_was_said_is_kept() {
+    let (student, teacher) = (student(UNSURE), teacher());
+    let policy = RouterPolicy {
+        keep_exchanges: true,
+        explore: 0.0,
+        ..RouterPolicy::default()
+    };
+    let router = router(&[&student, &teacher], policy);
+    let routed = router.chat(&ask(), by("confidence_based:0.9")).await.unwrap();
+    assert!(kept(&router, routed.decision).await.is_escalated());
+    let found = router.store().find_exchange(routed.decision).await.unwrap();
+    assert_eq!(found, None);
 }
 
 #[tokio::test]
@@ -668,7 +700,7 @@ impl ModelBackend for Silent {
     }
 
     async fn price(&self) -> Option<TokenPrice> {
-        None
+        std::future::pending().await
     }
 
     async fn worst_case(&self, _: &ChatRequest) -> Result<Option<MicroUsd>, InferenceFailure> {
@@ -703,4 +735,101 @@ async fn a_call_that_is_cut_off_by_the_deadline_may_be_paid() {
     assert_eq!(record.cost(), (0, false), "what it cost is not known");
     let late = router.chat_stream(&ask(), Wish::Auto).await.unwrap_err();
     assert!(matches!(late, RouteFailure::TooLate { .. }), "{late}");
+}
+
+#[tokio::test]
+async fn a_calibrated_student_is_asked_first_and_its_doubt_is_worth_a_second_call() {
+    let (student, teacher) = (student(SURE), teacher());
+    let policy = RouterPolicy {
+        explore: 0.0,
+        ..RouterPolicy::default()
+    };
+    let router = router(&[&student, &teacher], policy);
+    let wish = || by("cost_optimized:0.85");
+    for good in [true, true, true, false].iter().cycle().take(80) {
+        let routed = router
+            .chat(&ask(), Wish::Role(BackendRole::Student))
+            .await
+            .unwrap();
+        verdict(&router, routed.decision, *good).await;
+    }
+    let alone = router.chat(&ask(), wish()).await.unwrap();
+    assert_eq!(
+        alone.model, "teacher",
+        "whose doubts mean nothing is not asked first"
+    );
+    // It is right whenever it is sure, and wrong whenever it is not.
+    let samples: Vec<(f64, bool)> = (0..80)
+        .map(|at| if at % 4 == 0 { (0.3, false) } else { (0.98, true) })
+        .collect();
+    let calibration = Calibration::fit(&samples).unwrap();
+    assert!(calibration.error < 0.1 && calibration.brier < calibration.brier_interval.1 + 1e-9);
+    router.calibrate("me/student", calibration).await.unwrap();
+    let sure = router.chat(&ask(), wish()).await.unwrap();
+    let record = kept(&router, sure.decision).await;
+    assert_eq!(
+        (sure.model.as_str(), record.plan.len()),
+        ("me/student", 2),
+        "{record:?}"
+    );
+    assert!(record.tries[0].confidence.unwrap().calibrated);
+    student.acts.lock().unwrap().push_back(UNSURE);
+    let unsure = router.chat(&ask(), wish()).await.unwrap();
+    assert_eq!(unsure.model, "teacher", "its doubt is worth a second call");
+    let notes = model_notes(&**router.store()).await.unwrap();
+    assert_eq!(notes[0].model, "me/student");
+    assert!(notes[0].calibration.as_ref().unwrap().at.is_some());
+}
+
+#[tokio::test]
+async fn a_replay_says_how_far_verdicts_carry_it() {
+    let (student, teacher) = (student(SURE), teacher());
+    let policy = RouterPolicy {
+        seed: 11,
+        ..RouterPolicy::default()
+    };
+    let router = router(&[&student, &teacher], policy);
+    // Half go to the student: its share is moved by nobody, and explores nothing.
+    let note = json!({"share": 0.5, "ratio": 0.0, "verdicts": 0, "steps": 3});
+    router
+        .store()
+        .put_route_note("share me/student", &note)
+        .await
+        .unwrap();
+    let mut of_student = 0;
+    for at in 0..200 {
+        let routed = router.chat(&ask(), by("progressive:0.9")).await.unwrap();
+        if routed.role == BackendRole::Student {
+            of_student += 1;
+        }
+        // The student is right four times of five.
+        let good = routed.role == BackendRole::Teacher || of_student % 5 != 0;
+        if !(40..100).contains(&at) {
+            let outcome = VerifiedOutcome {
+                good,
+                source: OutcomeSource::Test,
+                at: Timestamp::UNIX_EPOCH,
+            };
+            router.flush().await.unwrap();
+            router
+                .store()
+                .judge_decision(routed.decision, &outcome)
+                .await
+                .unwrap();
+        }
+    }
+    let all = router
+        .store()
+        .list_decisions(&DecisionFilter::default(), None, 1000)
+        .await
+        .unwrap();
+    let replay = Replay::of(&all, "student_only".parse().unwrap());
+    let seen = replay.seen;
+    let (low, high) = seen.quality_interval.unwrap();
+    assert!(low < 0.8 && 0.8 < high && high - low < 0.25, "{seen:?}");
+    assert!((seen.covered - 0.5).abs() < 0.1 && (seen.effective - seen.verdicts as f64).abs() < 1e-6);
+    let few = Replay::of(&all[..30], "student_only".parse().unwrap()).seen;
+    assert!(few.is_thin && few.quality_interval.unwrap().1 - few.quality_interval.unwrap().0 > high - low);
+    let none = Replay::of(&[], "student_only".parse().unwrap()).seen;
+    assert!(none.is_thin && none.quality.is_none());
 }
