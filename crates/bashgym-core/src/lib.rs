@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod bulk;
+pub mod demo;
 pub mod error;
 pub mod events;
 pub mod explain;
@@ -16,6 +17,7 @@ pub mod plan;
 pub mod publish;
 pub mod router;
 pub mod run;
+pub mod session;
 pub mod space;
 pub mod store;
 pub mod task;

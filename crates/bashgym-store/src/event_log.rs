@@ -92,37 +92,57 @@ impl Change {
     }
 }
 
-#[async_trait]
-impl EventLog for SqlStore {
-    async fn append(&self, events: &[NewEvent]) -> Result<Vec<u64>, StoreError> {
-        let failed = |error: sqlx::Error| backend("append to the log of events", error);
-        let mut change = self.database.begin().await.map_err(failed)?;
-        let seqs = change.log(events).await?;
-        change.commit().await.map_err(failed)?;
-        Ok(seqs)
-    }
+/// The statements that read a part of the log: all of it, and some topics of it in SQLite and in PostgreSQL.
+macro_rules! select {
+    ($part:literal, $order:literal) => {
+        [
+            concat!(
+                "SELECT seq, time_us, kind, topic, data FROM event_log WHERE ",
+                $part,
+                " ORDER BY ",
+                $order,
+                " LIMIT $2"
+            ),
+            concat!(
+                "SELECT seq, time_us, kind, topic, data FROM event_log WHERE ",
+                $part,
+                " AND (topic IN (SELECT value FROM json_each($3)) OR EXISTS (SELECT 1 FROM json_each($4) AS p ",
+                "WHERE substr(topic, 1, length(p.value)) = p.value)) ORDER BY ",
+                $order,
+                " LIMIT $2"
+            ),
+            concat!(
+                "SELECT seq, time_us, kind, topic, data FROM event_log WHERE ",
+                $part,
+                " AND (topic IN (SELECT value FROM json_array_elements_text(CAST($3 AS json)) AS e(value)) ",
+                "OR EXISTS (SELECT 1 FROM json_array_elements_text(CAST($4 AS json)) AS p(value) ",
+                "WHERE substr(topic, 1, length(p.value)) = p.value)) ORDER BY ",
+                $order,
+                " LIMIT $2"
+            ),
+        ]
+    };
+}
 
-    async fn list(&self, after: u64, topics: &Topics, limit: u32) -> Result<Vec<Event>, StoreError> {
+impl SqlStore {
+    /// Reads a part of the log.
+    async fn page(
+        &self,
+        [all, sqlite, postgres]: [&'static str; 3],
+        from: u64,
+        topics: &Topics,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
         let rows = if topics.is_all() {
-            let sql =
-                "SELECT seq, time_us, kind, topic, data FROM event_log WHERE seq > $1 ORDER BY seq LIMIT $2";
-            self.database.fetch_all(sql, &args![after, limit]).await
+            self.database.fetch_all(all, &args![from, limit]).await
         } else {
-            let sql = self.database.pick(
-                "SELECT seq, time_us, kind, topic, data FROM event_log WHERE seq > $1 \
-                 AND (topic IN (SELECT value FROM json_each($3)) OR EXISTS (SELECT 1 FROM json_each($4) AS p \
-                 WHERE substr(topic, 1, length(p.value)) = p.value)) ORDER BY seq LIMIT $2",
-                "SELECT seq, time_us, kind, topic, data FROM event_log WHERE seq > $1 \
-                 AND (topic IN (SELECT value FROM json_array_elements_text(CAST($3 AS json)) AS e(value)) \
-                 OR EXISTS (SELECT 1 FROM json_array_elements_text(CAST($4 AS json)) AS p(value) \
-                 WHERE substr(topic, 1, length(p.value)) = p.value)) ORDER BY seq LIMIT $2",
-            );
+            let sql = self.database.pick(sqlite, postgres);
             let texts = |texts: &[String]| {
                 serde_json::to_string(texts).map_err(|error| bad_data(TABLE, "topic", "to find", error))
             };
             let (exact, prefixes) = (texts(topics.exact())?, texts(topics.prefixes())?);
             self.database
-                .fetch_all(sql, &args![after, limit, exact, prefixes])
+                .fetch_all(sql, &args![from, limit, exact, prefixes])
                 .await
         };
         rows.map_err(|error| backend("read the log of events", error))?
@@ -139,6 +159,26 @@ impl EventLog for SqlStore {
                 })
             })
             .collect()
+    }
+}
+
+#[async_trait]
+impl EventLog for SqlStore {
+    async fn append(&self, events: &[NewEvent]) -> Result<Vec<u64>, StoreError> {
+        let failed = |error: sqlx::Error| backend("append to the log of events", error);
+        let mut change = self.database.begin().await.map_err(failed)?;
+        let seqs = change.log(events).await?;
+        change.commit().await.map_err(failed)?;
+        Ok(seqs)
+    }
+
+    async fn list(&self, after: u64, topics: &Topics, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.page(select!("seq > $1", "seq"), after, topics, limit).await
+    }
+
+    async fn list_back(&self, before: u64, topics: &Topics, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.page(select!("seq < $1", "seq DESC"), before, topics, limit)
+            .await
     }
 
     async fn bounds(&self) -> Result<LogBounds, StoreError> {

@@ -229,6 +229,33 @@ impl JobLineStore for SqlStore {
             .collect()
     }
 
+    async fn find_job_lines(
+        &self,
+        job: &str,
+        stream: JobStream,
+        after: u64,
+        until: u64,
+        text: &str,
+    ) -> Result<Vec<JobLine>, StoreError> {
+        self.database
+            .fetch_all(
+                "SELECT seq, line FROM job_lines WHERE job_id = $1 AND stream = $2 AND seq > $3 AND seq <= $4 \
+                 AND lower(line) LIKE $5 ESCAPE '!' ORDER BY seq",
+                &args![job, stream.as_str(), after, until, pattern_of(text)],
+            )
+            .await
+            .map_err(|error| backend(format!("search the {} of job {job}", stream.as_str()), error))?
+            .iter()
+            .map(|row| {
+                let cells = Cells::new(row, LINES, job);
+                Ok(JobLine {
+                    seq: cells.count("seq")?,
+                    text: cells.text("line")?,
+                })
+            })
+            .collect()
+    }
+
     async fn count_job_lines(&self, job: &str, stream: JobStream) -> Result<u64, StoreError> {
         let row = self
             .database
@@ -237,6 +264,26 @@ impl JobLineStore for SqlStore {
             .map_err(|error| backend(format!("count the {} of job {job}", stream.as_str()), error))?;
         last(row.as_ref(), job)
     }
+}
+
+/// A `LIKE` pattern that every kept line matches which holds a text, in any case.
+///
+/// A kept line is JSON: what JSON escapes is a wildcard, and so is every letter that the two databases write small in
+/// different ways.
+fn pattern_of(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => pattern.push('%'),
+            '%' | '_' | '!' => pattern.extend(['!', letter]),
+            letter if letter.is_ascii() && !letter.is_ascii_control() => {
+                pattern.push(letter.to_ascii_lowercase());
+            }
+            _ => pattern.push('%'),
+        }
+    }
+    pattern.push('%');
+    pattern
 }
 
 async fn last_line(change: &mut Change, job: &str, stream: JobStream) -> Result<u64, StoreError> {

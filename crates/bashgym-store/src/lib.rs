@@ -17,6 +17,7 @@ mod migrations;
 mod open;
 mod routes;
 mod runs;
+mod seen;
 mod tables;
 mod tasks;
 

@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     step!(20_261_122_000_004, "live", "20261122000004_live.sql"),
     step!(20_261_123_000_001, "calls", "20261123000001_calls.sql"),
     step!(20_261_123_400_001, "routes", "20261123400001_routes.sql"),
+    step!(20_261_123_500_001, "seen jobs", "20261123500001_seen_jobs.sql"),
 ];
 
 pub(crate) fn sqlite() -> Migrator {

@@ -11,7 +11,7 @@ use bashgym_core::run::{RunRecord, Stage};
 use bashgym_core::store::{EventStore, JobLineStore, JobStream, RunStore, StoreError};
 use bashgym_core::testing::{
     call_store_contract, event_log_contract, facts_contract, job_store_contract, route_store_contract,
-    sample_spec, store_contract, task_store_contract,
+    sample_spec, seen_job_store_contract, store_contract, task_store_contract,
 };
 use bashgym_store::SqlStore;
 use common::{Place, places};
@@ -22,6 +22,7 @@ async fn whole_contract(place: &Place) {
     event_log_contract(Arc::new(store.clone()), &clock).await;
     store_contract(&store).await;
     job_store_contract(&store).await;
+    seen_job_store_contract(&store).await;
     task_store_contract(&store).await;
     facts_contract(Arc::new(store.clone())).await;
     call_store_contract(&store).await;

@@ -81,6 +81,8 @@ async fn file_from_before_the_log_of_events_keeps_its_jobs_and_gets_a_log() {
         .unwrap();
     for back in [
         "DROP TABLE event_log",
+        "DROP TABLE seen_jobs",
+        "DROP TABLE job_looks",
         "DROP TABLE tasks",
         "DROP TABLE route_decisions",
         "DROP TABLE route_notes",

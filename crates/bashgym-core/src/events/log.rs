@@ -54,6 +54,14 @@ pub struct Event {
     pub data: Value,
 }
 
+impl Event {
+    /// Whether it only says that something goes on: lines, measurements, how far a task is.
+    pub fn is_progress(&self) -> bool {
+        let word = self.kind.rsplit(':').next().unwrap_or_default();
+        matches!(word, "log" | "metrics" | "progress") || self.data["status"] == "progress"
+    }
+}
+
 /// The first and the last number in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogBounds {
@@ -125,6 +133,12 @@ pub trait EventLog: Send + Sync {
     /// [`StoreError::Backend`] or [`StoreError::BadData`].
     async fn list(&self, after: u64, topics: &Topics, limit: u32) -> Result<Vec<Event>, StoreError>;
 
+    /// Lists the events of `topics` before number `before`, newest first; as [`EventLog::list`] otherwise.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] or [`StoreError::BadData`].
+    async fn list_back(&self, before: u64, topics: &Topics, limit: u32) -> Result<Vec<Event>, StoreError>;
+
     /// The first and the last number that are there.
     ///
     /// # Errors
@@ -181,6 +195,26 @@ mod tests {
         assert!(!bounds.reaches(21), "a number of another log");
         assert!(LogBounds::default().reaches(0));
         assert!(!LogBounds::default().reaches(1));
+    }
+
+    #[test]
+    fn what_only_goes_on_is_progress() {
+        let event = |kind: &str, data: Value| Event {
+            seq: 1,
+            time: Timestamp::UNIX_EPOCH,
+            kind: kind.to_owned(),
+            topic: String::new(),
+            data,
+        };
+        for (kind, data, expected) in [
+            ("hf:job:log", Value::Null, true),
+            ("task:progress", Value::Null, true),
+            ("run:stage", serde_json::json!({ "status": "progress" }), true),
+            ("run:stage", serde_json::json!({ "status": "done" }), false),
+            ("hf:job:started", Value::Null, false),
+        ] {
+            assert_eq!(event(kind, data).is_progress(), expected, "{kind}");
+        }
     }
 
     #[test]

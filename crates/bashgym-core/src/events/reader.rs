@@ -12,6 +12,10 @@ use crate::store::{JobLine, JobLineStore, JobStream, StoreError};
 /// How many lines one page of events may carry; a page ends early when it has that many.
 const LINES_PER_PAGE: u64 = 4_000;
 
+/// How many events are read at once when somebody looks back, and how often for one page.
+const PART: u32 = 1_000;
+const PARTS_LOOKED_AT: u32 = 20;
+
 /// The events that a reader asks for are not all there any more: it reads anew what it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missed {
@@ -84,6 +88,46 @@ impl EventReader {
         let last = events.last().map_or(after, |event| event.seq);
         let up_to = if more { last } else { last.max(before.newest) };
         Ok(Ok(LogPage { events, up_to, more }))
+    }
+
+    /// Reads the events of `topics` before number `before`, newest first, at most `limit`; without `progress`, those that
+    /// only say that something goes on are left out. Lines are not filled in: whoever looks back reads them in their log.
+    ///
+    /// `up_to` is where the next page begins: its `before`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn read_back(
+        &self,
+        before: u64,
+        topics: &Topics,
+        limit: u32,
+        progress: bool,
+    ) -> Result<LogPage, StoreError> {
+        let mut page = LogPage {
+            up_to: before,
+            ..LogPage::default()
+        };
+        // A log of lines alone is not gone through to its end for one page.
+        for _ in 0..PARTS_LOOKED_AT {
+            let found = self.log.list_back(page.up_to, topics, PART).await?;
+            let last = found.len() < PART as usize;
+            for event in found {
+                page.up_to = event.seq;
+                if progress || !event.is_progress() {
+                    page.events.push(event);
+                }
+                if page.events.len() >= limit as usize {
+                    page.more = true;
+                    return Ok(page);
+                }
+            }
+            if last {
+                return Ok(page);
+            }
+        }
+        page.more = true;
+        Ok(page)
     }
 
     /// Puts the lines that events refer to into them. An event that refers to none stays as it is.

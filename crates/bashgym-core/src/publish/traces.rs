@@ -76,6 +76,7 @@ pub fn clean_traces(files: &[SessionFile], gate: &mut Gate, out: &Path) -> Resul
     if done.files.is_empty() {
         return Err(TracesError::NoSessionFiles {
             paths: files.iter().map(|file| file.path.clone()).collect(),
+            packed: None,
         }
         .into());
     }

@@ -129,6 +129,24 @@ pub trait JobLineStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<JobLine>, StoreError>;
 
+    /// Lists the lines after number `after` up to number `until` that may hold `text`, whatever the case: every one that
+    /// does, and maybe others. A store that can look at lines where they lie leaves out what surely does not hold it.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] or [`StoreError::BadData`].
+    async fn find_job_lines(
+        &self,
+        job: &str,
+        stream: JobStream,
+        after: u64,
+        until: u64,
+        text: &str,
+    ) -> Result<Vec<JobLine>, StoreError> {
+        let _ = text;
+        let most = u32::try_from(until.saturating_sub(after)).unwrap_or(u32::MAX);
+        self.list_job_lines(job, stream, after, most).await
+    }
+
     /// The number of the last line, 0 when there is none.
     ///
     /// # Errors

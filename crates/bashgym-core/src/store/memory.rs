@@ -26,6 +26,7 @@ pub(super) struct Inner {
     runs: BTreeMap<RunId, RunRecord>,
     events: BTreeMap<RunId, Vec<RunEvent>>,
     pub(super) jobs: super::memory_jobs::Jobs,
+    pub(super) seen: super::memory_seen::Seen,
     pub(super) tasks: super::memory_tasks::Tasks,
     pub(super) log: Vec<Event>,
 }

@@ -58,6 +58,19 @@ impl EventLog for MemoryStore {
         }))
     }
 
+    async fn list_back(&self, before: u64, topics: &Topics, limit: u32) -> Result<Vec<Event>, StoreError> {
+        Ok(self.with(|inner| {
+            let until = inner.log.partition_point(|event| event.seq < before);
+            inner.log[..until]
+                .iter()
+                .rev()
+                .filter(|event| topics.contains(&event.topic))
+                .take(limit as usize)
+                .cloned()
+                .collect()
+        }))
+    }
+
     async fn bounds(&self) -> Result<LogBounds, StoreError> {
         Ok(self.with(|inner| LogBounds {
             oldest: inner.log.first().map_or(0, |event| event.seq),

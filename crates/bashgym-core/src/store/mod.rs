@@ -5,12 +5,15 @@ mod jobs;
 mod memory;
 mod memory_events;
 mod memory_jobs;
+mod memory_seen;
 mod memory_tasks;
+mod seen;
 
 use async_trait::async_trait;
 
 pub use jobs::{JobLine, JobLineStore, JobStore, JobStream, LaunchStore, Lease, LeaseStore};
 pub use memory::MemoryStore;
+pub use seen::{JobId, JobInfo, JobLook, SeenJobFilter, SeenJobStore};
 
 use crate::events::{RunEvent, StoredEvent};
 use crate::run::{RunId, RunRecord, RunSpec};

@@ -62,6 +62,17 @@ pub async fn event_log_contract(log: Arc<dyn EventLog>, clock: &SetClock) {
         "prefixes are counted in whole letters"
     );
     assert_eq!(listed(4, &["*"], 10).await, [0_u64; 0]);
+    let back = async |before: u64, topics: &[&str], limit: u32| -> Vec<u64> {
+        let topics = Topics::parse(topics).expect("good topics");
+        let events = log
+            .list_back(before, &topics, limit)
+            .await
+            .expect("events are listed");
+        events.into_iter().map(|event| event.seq).collect()
+    };
+    assert_eq!(back(u64::MAX, &["*"], 3).await, [4, 3, 2]);
+    assert_eq!(back(4, &["job:*"], 10).await, [2, 1]);
+    assert_eq!(back(1, &["*"], 10).await, [0_u64; 0]);
     let none = log.list(0, &Topics::none(), 10).await.expect("events are listed");
     assert_eq!(none, []);
     let whole = log.list(0, &Topics::all(), 1).await.expect("events are listed");

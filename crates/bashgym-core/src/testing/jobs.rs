@@ -222,4 +222,24 @@ async fn lines_are_appended_once_and_in_order(store: &dyn JobStore) {
             .expect("lines are listed")
             .is_empty()
     );
+    // What a search brings may hold more than was asked for, and never less.
+    for (text, surely) in [
+        ("SAME", vec![2, 3]),
+        ("é", vec![4]),
+        ("\"a\":", vec![1]),
+        ("%", vec![]),
+    ] {
+        let found = store
+            .find_job_lines("j1", log, 0, 4, text)
+            .await
+            .expect("lines are searched");
+        for seq in surely {
+            assert!(found.iter().any(|line| line.seq == seq), "{text}: {found:?}");
+        }
+    }
+    let part = store
+        .find_job_lines("j1", log, 1, 2, "same")
+        .await
+        .expect("lines are searched");
+    assert_eq!(part.iter().map(|line| line.seq).collect::<Vec<_>>(), [2]);
 }

@@ -4,6 +4,7 @@ mod calls;
 mod events;
 mod jobs;
 mod routes;
+mod seen;
 mod tasks;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ pub use calls::{call_store_contract, sample_call};
 pub use events::{event_log_contract, facts_contract};
 pub use jobs::{job_store_contract, sample_launch};
 pub use routes::{route_store_contract, sample_decision};
+pub use seen::{sample_job, seen_job_store_contract};
 pub use tasks::{sample_task, task_store_contract};
 
 use crate::events::{RunEvent, StageStatus};
