@@ -2,13 +2,22 @@
 //!
 //! `gateway_load upstream` answers chats from a script and prints its address. `gateway_load callers URL KEY MODEL CONNECTIONS
 //! SECONDS KIND` asks URL for chats, over as many connections at a time, and prints what it saw as JSON; KIND is `json`,
-//! `stream` (64 pieces, one every 2 ms) or `burst` (512 pieces at once).
+//! `stream` (64 pieces, one every 2 ms) or `burst` (512 pieces at once); headers may follow, as `name: value`. `gateway_load
+//! decide` prints what a decision of the router takes.
 #![expect(clippy::print_stdout, reason = "its figures are read by whoever started it")]
 
 use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
+use bashgym_core::backend::{BackendRole, BackendStream, ModelBackend};
+use bashgym_core::inference::InferenceFailure;
+use bashgym_core::router::{MemoryRoutes, Router, RouterPolicy, RoutingStrategy, Wish};
+use hf_core::{Clock, MicroUsd, SystemClock};
+use hf_inference::{
+    BreakerState, CallReport, ChatAnswer, ChatRequest, Cost, InferenceError, Message, TokenPrice,
+};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -29,12 +38,23 @@ async fn main() -> Result<(), Error> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["upstream"] => upstream().await,
-        ["callers", url, key, model, connections, seconds, kind] => {
-            let asked = Asked::new(url, key, model, kind)?;
+        ["decide"] => decide().await,
+        [
+            "callers",
+            url,
+            key,
+            model,
+            connections,
+            seconds,
+            kind,
+            ref headers @ ..,
+        ] => {
+            let asked = Asked::new(url, key, model, kind, headers)?;
             callers(asked, connections.parse()?, Duration::from_secs(seconds.parse()?)).await
         }
         _ => Err(
-            "gateway_load upstream, or gateway_load callers URL KEY MODEL CONNECTIONS SECONDS KIND".into(),
+            "gateway_load upstream, decide, or callers URL KEY MODEL CONNECTIONS SECONDS KIND [HEADER].."
+                .into(),
         ),
     }
 }
@@ -136,7 +156,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(url: &str, key: &str, model: &str, kind: &str) -> Result<Self, Error> {
+    fn new(url: &str, key: &str, model: &str, kind: &str, headers: &[&str]) -> Result<Self, Error> {
         let rest = url.strip_prefix("http://").ok_or("only http")?;
         let (address, path) = rest.split_once('/').unwrap_or((rest, ""));
         let path = if path.is_empty() {
@@ -151,9 +171,13 @@ impl Asked {
             body["stream"] = true.into();
         }
         let body = body.to_string();
+        let more = headers
+            .iter()
+            .flat_map(|header| [header, "\r\n"])
+            .collect::<String>();
         let head = format!(
             "POST {path}/chat/completions HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {key}\r\n\
-             content-type: application/json\r\naccept: */*\r\ncontent-length: {}\r\n\r\n",
+             content-type: application/json\r\naccept: */*\r\n{more}content-length: {}\r\n\r\n",
             body.len()
         );
         Ok(Self {
@@ -255,4 +279,90 @@ fn is_whole(buffer: &[u8], body: usize) -> bool {
         }
         None => buffer.ends_with(b"0\r\n\r\n"),
     }
+}
+
+/// A model that answers at once.
+#[derive(Debug)]
+struct AtOnce {
+    role: BackendRole,
+    name: &'static str,
+}
+
+#[async_trait]
+impl ModelBackend for AtOnce {
+    fn role(&self) -> BackendRole {
+        self.role
+    }
+
+    fn model(&self) -> &str {
+        self.name
+    }
+
+    async fn price(&self) -> Option<TokenPrice> {
+        Some(TokenPrice {
+            input: 3.0,
+            output: 15.0,
+        })
+    }
+
+    async fn worst_case(&self, _: &ChatRequest) -> Result<Option<MicroUsd>, InferenceFailure> {
+        Ok(None)
+    }
+
+    fn breaker(&self) -> BreakerState {
+        BreakerState::Closed { failures: 0 }
+    }
+
+    async fn chat(&self, _: &ChatRequest) -> Result<ChatAnswer, InferenceFailure> {
+        Ok(ChatAnswer {
+            reply: serde_json::from_value(json!({"choices": []}))
+                .map_err(|_| InferenceError::invalid("no reply"))?,
+            report: CallReport {
+                model: self.name.to_owned(),
+                task: "conversational".to_owned(),
+                provider: None,
+                attempts: Vec::new(),
+                usage: None,
+                cost: Cost::Unknown,
+                millis: 0,
+            },
+        })
+    }
+
+    async fn chat_stream(&self, _: &ChatRequest) -> Result<BackendStream, InferenceFailure> {
+        Err(InferenceError::invalid("no stream here").into())
+    }
+}
+
+/// Calls of one round.
+const DECISIONS: u32 = 20_000;
+
+/// Prints what a call through the router takes where models answer at once: the choice, the record, and its way into memory.
+async fn decide() -> Result<(), Error> {
+    let models = [
+        (BackendRole::Student, "me/student"),
+        (BackendRole::Hf, "org/name"),
+        (BackendRole::Teacher, "teacher"),
+    ];
+    let request = ChatRequest::new("bashgym/auto".parse()?, [Message::user("Tell me something.")]);
+    for word in [
+        "teacher_only",
+        "confidence_based:0.8",
+        "cost_optimized:0.8",
+        "progressive:0.8",
+    ] {
+        let backends = models.map(|(role, name)| Arc::new(AtOnce { role, name }) as Arc<dyn ModelBackend>);
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let store = Arc::new(MemoryRoutes::default());
+        let router = Router::new(backends.into(), RouterPolicy::default(), store, clock);
+        let strategy: RoutingStrategy = word.parse().map_err(|error| format!("{error}"))?;
+        router.chat(&request, Wish::Strategy(strategy)).await?;
+        let began = Instant::now();
+        for _ in 0..DECISIONS {
+            router.chat(&request, Wish::Strategy(strategy)).await?;
+        }
+        let each = began.elapsed().as_secs_f64() * 1e6 / f64::from(DECISIONS);
+        say(&format!("{word:<22} {each:>6.1} us"));
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 //! A composition root makes [`ServerParts`] and a [`ServerConfig`], binds a [`Server`] and runs it until it is told to end.
 //! A handler asks the domain and maps the answer; nothing is decided here but who may ask. There is no SQL and no terminal.
 
+mod audit;
 mod dashboard;
 mod extract;
 mod followers;
@@ -19,6 +20,7 @@ mod replay;
 mod roots;
 mod router;
 mod routes;
+mod schedule_watch;
 mod security;
 mod serve;
 mod space_watch;

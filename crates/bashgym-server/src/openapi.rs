@@ -29,6 +29,7 @@ use utoipa::{Modify, OpenApi};
         (name = "money", description = "What may be spent and what was"),
         (name = "events", description = "What happens, as it happens"),
         (name = "gateway", description = "OpenAI's API; errors have its shape"),
+        (name = "router", description = "Which model answers, why, and what that costs and is worth"),
         (name = "settings", description = "Settings and the token"),
     )
 )]

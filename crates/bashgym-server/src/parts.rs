@@ -10,7 +10,7 @@ use bashgym_core::launch::JobStarter;
 use bashgym_core::ledger::Ledger;
 use bashgym_core::plan::ChatRenderer;
 use bashgym_core::run::{RunService, Target};
-use bashgym_core::store::{JobStore, Store};
+use bashgym_core::store::{JobStore, SeenJobStore, Store};
 use bashgym_core::task::TaskStore;
 use bashgym_core::trainer::TrainingBackend;
 use bashgym_gate::{Gate, Inspector};
@@ -23,7 +23,7 @@ use utoipa::ToSchema;
 
 use crate::gateway::GatewayParts;
 use crate::problem::Problem;
-use crate::roots::Roots;
+use crate::roots::{PathRefusal, Roots};
 
 /// A Hub, and who we are there.
 #[derive(Clone)]
@@ -95,6 +95,8 @@ pub struct SettingView {
     pub value: Value,
     /// A flag, a variable, a file, or the default.
     pub source: String,
+    /// Whether it can be changed here: one of a flag or of the environment cannot.
+    pub changeable: bool,
 }
 
 /// Something that the secret gate found in a dataset, masked.
@@ -213,6 +215,19 @@ pub trait Composition: Send + Sync {
     /// [`Problem`]: `conflict` where the token comes from the environment, `hub_auth` where the Hub refuses it.
     async fn replace_token(&self, text: String) -> Result<Value, Problem>;
 
+    /// Keeps the organisation that owns what is made from now on, and pays; none for the account itself.
+    ///
+    /// # Errors
+    /// [`Problem`]: `conflict` where it comes from a flag or the environment, `invalid` for one that the account is no
+    /// member of.
+    async fn set_default_org(&self, name: Option<String>) -> Result<(), Problem>;
+
+    /// Keeps the folders that requests may name paths in, for this server's next start.
+    ///
+    /// # Errors
+    /// [`Problem`] of code `storage`.
+    fn set_roots(&self, folders: &[PathBuf]) -> Result<(), Problem>;
+
     /// Removes the stored token; says whether there was one.
     ///
     /// # Errors
@@ -231,6 +246,8 @@ pub struct ServerParts {
     pub store: Arc<dyn Store>,
     /// Where jobs and their lines are remembered; the same store, as a rule.
     pub jobs: Arc<dyn JobStore>,
+    /// Where it is remembered how jobs were seen; the same store, as a rule.
+    pub seen: Arc<dyn SeenJobStore>,
     /// Where tasks are remembered; the same store, as a rule.
     pub tasks: Arc<dyn TaskStore>,
     /// The log of everything that happened; the same store, as a rule.
@@ -254,6 +271,21 @@ pub struct ServerParts {
 }
 
 impl ServerParts {
+    /// Checks a path of a request and returns it as it really is. An agent's own folder is allowed as soon as it is there,
+    /// be it that the server was started before.
+    ///
+    /// # Errors
+    /// [`PathRefusal`].
+    pub(crate) fn resolve(&self, path: &str) -> Result<PathBuf, PathRefusal> {
+        self.roots.resolve(path).or_else(|refusal| {
+            if refusal != PathRefusal::Outside {
+                return Err(refusal);
+            }
+            let folders = self.agents.folders().into_iter().map(|folder| folder.path);
+            Roots::open(folders).resolve(path)
+        })
+    }
+
     /// What starts jobs on a connection.
     pub(crate) fn starter(&self, hub: &HubConnection) -> JobStarter {
         JobStarter {

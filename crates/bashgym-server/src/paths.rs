@@ -9,7 +9,7 @@ const NAMED: &[(&str, &[&str])] = &[
         "/api/hf/jobs/",
         &["logs", "metrics", "labels", "ports", "duplicate"],
     ),
-    ("/api/hf/datasets/", &["rows"]),
+    ("/api/hf/datasets/", &["rows", "card"]),
     (
         "/api/hf/spaces/",
         &[
@@ -25,6 +25,7 @@ const NAMED: &[(&str, &[&str])] = &[
             "rollback",
             "promote",
             "try",
+            "duplicate",
         ],
     ),
 ];
@@ -80,6 +81,7 @@ mod tests {
             ),
             ("/api/hf/datasets/me%2fset/rows", "/api/hf/datasets/me%2fset/rows"),
             ("/api/hf/datasets/set/rows", "/api/hf/datasets/set/rows"),
+            ("/api/hf/datasets/set/card", "/api/hf/datasets/set/card"),
             ("/api/hf/jobs/abc/logs", "/api/hf/jobs/abc/logs"),
             ("/api/hf/jobs/org/abc/logs", "/api/hf/jobs/org%2Fabc/logs"),
             (

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::response::{IntoResponse, Response};
 use bashgym_core::inference::InferenceFailure;
-use bashgym_core::launch::LaunchError;
+use bashgym_core::launch::{BoardError, LaunchError};
 use bashgym_core::ledger::LedgerError;
 use bashgym_core::store::StoreError;
 use bashgym_core::{CoreError, CoreErrorKind};
@@ -385,6 +385,16 @@ impl From<InferenceFailure> for Problem {
         match error {
             InferenceFailure::Budget(source) => source.into(),
             InferenceFailure::Inference(source) => source.into(),
+            _ => Self::new(Code::Internal, error.to_string()),
+        }
+    }
+}
+
+impl From<BoardError> for Problem {
+    fn from(error: BoardError) -> Self {
+        match error {
+            BoardError::Hub(source) => source.into(),
+            BoardError::Store(source) => source.into(),
             _ => Self::new(Code::Internal, error.to_string()),
         }
     }

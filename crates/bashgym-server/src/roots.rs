@@ -1,6 +1,7 @@
 //! Paths of requests: only below allowed folders, opened relative to a folder's handle.
 
 use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -46,6 +47,8 @@ impl From<PathRefusal> for Problem {
 #[derive(Debug, Default)]
 pub struct Roots {
     roots: Vec<Root>,
+    /// Those that were chosen while the server runs, or before, and may be taken back.
+    added: RwLock<Arc<Vec<Root>>>,
 }
 
 #[derive(Debug)]
@@ -56,22 +59,41 @@ struct Root {
     handle: Dir,
 }
 
+impl Root {
+    fn open(named: PathBuf) -> Option<Self> {
+        let real = named.canonicalize().ok()?;
+        let handle = Dir::open_ambient_dir(&real, ambient_authority()).ok()?;
+        Some(Self { named, real, handle })
+    }
+}
+
 impl Roots {
     /// Opens the folders; one that is not there is left out.
     pub fn open(folders: impl IntoIterator<Item = PathBuf>) -> Self {
-        let roots = folders.into_iter().filter_map(|named| {
-            let real = named.canonicalize().ok()?;
-            let handle = Dir::open_ambient_dir(&real, ambient_authority()).ok()?;
-            Some(Root { named, real, handle })
-        });
         Self {
-            roots: roots.collect(),
+            roots: folders.into_iter().filter_map(Root::open).collect(),
+            added: RwLock::default(),
         }
     }
 
-    /// The folders, as they were named.
-    pub fn folders(&self) -> impl Iterator<Item = &Path> {
-        self.roots.iter().map(|root| root.named.as_path())
+    /// Opens other folders in place of those that were added before; one that is not there is left out.
+    pub fn set_added(&self, folders: impl IntoIterator<Item = PathBuf>) {
+        let opened = Arc::new(folders.into_iter().filter_map(Root::open).collect());
+        *self.added.write().unwrap_or_else(PoisonError::into_inner) = opened;
+    }
+
+    /// The folders that are always allowed, as they were named.
+    pub fn fixed(&self) -> Vec<PathBuf> {
+        self.roots.iter().map(|root| root.named.clone()).collect()
+    }
+
+    /// The folders that were added, as they were named.
+    pub fn added(&self) -> Vec<PathBuf> {
+        self.added_now().iter().map(|root| root.named.clone()).collect()
+    }
+
+    fn added_now(&self) -> Arc<Vec<Root>> {
+        Arc::clone(&self.added.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Checks a path of a request and returns it as it really is.
@@ -95,7 +117,8 @@ impl Roots {
             return Err(PathRefusal::Upwards);
         }
         let mut refusal = PathRefusal::Outside;
-        for root in &self.roots {
+        let added = self.added_now();
+        for root in self.roots.iter().chain(added.iter()) {
             let Some(rest) = [&root.named, &root.real]
                 .into_iter()
                 .find_map(|folder| path.strip_prefix(folder).ok())
@@ -186,6 +209,19 @@ mod tests {
             roots.resolve(&format!("{base}-next/a")),
             Err(PathRefusal::Outside)
         );
+    }
+
+    #[test]
+    fn a_folder_that_was_added_is_allowed_until_it_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_str().unwrap();
+        let roots = Roots::default();
+        assert_eq!(roots.resolve(path), Err(PathRefusal::Outside));
+        roots.set_added([folder.path().to_path_buf(), folder.path().join("none")]);
+        assert_eq!(roots.resolve(path), Ok(folder.path().canonicalize().unwrap()));
+        assert_eq!((roots.fixed().len(), roots.added().len()), (0, 1));
+        roots.set_added([]);
+        assert_eq!(roots.resolve(path), Err(PathRefusal::Outside));
     }
 
     #[test]

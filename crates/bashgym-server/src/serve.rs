@@ -21,7 +21,7 @@ use crate::parts::ServerParts;
 use crate::router::{Peer, app, before_routing};
 use crate::security::{Guard, ServerKey};
 use crate::state::AppState;
-use crate::{followers, live, space_watch};
+use crate::{followers, live, schedule_watch, space_watch};
 
 /// The longest a client may take over the head of a request, and be silent between two.
 const HEAD: Duration = Duration::from_secs(15);
@@ -129,6 +129,7 @@ impl Server {
         let (tasks, ending) = (state.tasks.clone(), state.ending.clone());
         state.work.spawn(async move { tasks.run(ending).await });
         state.work.spawn(followers::run(state.clone()));
+        state.work.spawn(schedule_watch::run(state.clone()));
         state.work.spawn(space_watch::run(state.clone()));
         state.work.spawn(drop_old_events(state.clone()));
         let connections = GracefulShutdown::new();

@@ -1,10 +1,12 @@
 //! What every handler gets.
 
+use std::fmt::Display;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bashgym_core::events::EventReader;
 use bashgym_core::inference::{CallQueue, InferenceDesk, UnknownPrice};
+use bashgym_core::launch::{BoardPolicy, JobBoard};
 use bashgym_core::ledger::Purse;
 use bashgym_core::task::TaskService;
 use hf_inference::HfInferenceConfig;
@@ -12,6 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::audit::{Did, note};
 use crate::gateway::Gateway;
 use crate::live::{EventHub, HubPolicy, LiveLimits, LiveState};
 use crate::meter::Meter;
@@ -36,6 +39,10 @@ pub(crate) struct Inner {
     pub(crate) work: TaskTracker,
     /// Fires when a job was launched here, so that it is followed at once.
     pub(crate) launched: Notify,
+    /// The jobs of namespaces, as they were seen.
+    pub(crate) board: JobBoard,
+    /// The connection that was made last.
+    last_hub: Mutex<Option<HubConnection>>,
     /// The Spaces that are about to change.
     pub(crate) spaces: Arc<SpaceWatch>,
     /// Live events.
@@ -60,6 +67,11 @@ impl AppState {
         let spaces = Arc::new(SpaceWatch::default());
         let tasks = crate::routes::task_service(&parts, &spaces);
         let ending = CancellationToken::new();
+        let board = JobBoard::new(
+            Arc::clone(&parts.seen),
+            Arc::clone(&parts.clock),
+            BoardPolicy::default(),
+        );
         let reader = EventReader::new(Arc::clone(&parts.events), parts.jobs.clone());
         let hub = EventHub::new(reader, Arc::clone(&parts.clock), HubPolicy::default());
         let live = LiveState::new(hub, LiveLimits::default(), ending.clone());
@@ -71,6 +83,8 @@ impl AppState {
             replays: Replays::default(),
             work: TaskTracker::new(),
             launched: Notify::new(),
+            board,
+            last_hub: Mutex::default(),
             spaces,
             live,
             desk: Mutex::default(),
@@ -89,11 +103,26 @@ impl AppState {
         if self.ending.is_cancelled() {
             return Err(Problem::new(Code::Ending, "the server is ending").retry_after(5));
         }
-        self.parts.composition.connect().await
+        let hub = self.parts.composition.connect().await?;
+        *self.last_hub.lock().unwrap_or_else(PoisonError::into_inner) = Some(hub.clone());
+        Ok(hub)
+    }
+
+    /// The connection that was made last, which may not work now.
+    pub(crate) fn last_hub(&self) -> Option<HubConnection> {
+        self.last_hub
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 impl AppState {
+    /// Notes that something was done which somebody may ask about later.
+    pub(crate) async fn audit(&self, did: Did, action: &'static str, of: impl Display) {
+        note(&*self.parts.events, did, action, of).await;
+    }
+
     /// Writes what waits in memory into the store.
     pub(crate) async fn flush(&self) {
         if let Err(error) = self.purse.flush().await {

@@ -15,7 +15,8 @@ use crate::ids::{Namespace, RepoId};
 
 /// The resolved settings of a Hugging Face client.
 ///
-/// Each value is the first found of: flag, environment, `.env`, the official token file (for the token), default.
+/// Each value is the first found of: flag, environment, `.env`, the official token file (for the token), what the calling
+/// program keeps (for the organisation), default.
 ///
 /// | value | variable | default |
 /// | --- | --- | --- |
@@ -68,6 +69,11 @@ pub enum Source {
         /// The file.
         path: PathBuf,
     },
+    /// What the calling program keeps of a person's choices.
+    Kept {
+        /// The file.
+        path: PathBuf,
+    },
     /// The official token file.
     TokenFile {
         /// The file.
@@ -83,6 +89,7 @@ impl fmt::Display for Source {
             Self::Flag => f.write_str("flag"),
             Self::Env { var } => write!(f, "environment variable {var}"),
             Self::DotEnv { path } => write!(f, "file {}", path.display()),
+            Self::Kept { path } => write!(f, "settings file {}", path.display()),
             Self::TokenFile { path } => write!(f, "token file {}", path.display()),
             Self::Default => f.write_str("default"),
         }
@@ -148,6 +155,19 @@ pub struct SettingsInput {
     pub env: BTreeMap<String, String>,
     /// The folder whose `.env` is read, if it has one.
     pub dotenv_dir: Option<PathBuf>,
+    /// What the calling program keeps of a person's choices; anything else wins over it.
+    pub kept: Option<KeptSettings>,
+}
+
+/// What a calling program keeps of a person's choices.
+///
+/// The Hub's address is none of them: the token goes where it says, so only the command line and the environment say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptSettings {
+    /// The file they are in, to be named as their source.
+    pub path: PathBuf,
+    /// The organisation to act for.
+    pub default_org: Option<String>,
 }
 
 impl SettingsInput {
@@ -179,6 +199,13 @@ impl SettingsInput {
         self
     }
 
+    /// Sets the values that all others win over.
+    #[must_use]
+    pub fn with_kept(mut self, kept: KeptSettings) -> Self {
+        self.kept = Some(kept);
+        self
+    }
+
     /// Sets the values that win over all others.
     #[must_use]
     pub fn with_overrides(mut self, overrides: SettingsOverrides) -> Self {
@@ -194,6 +221,7 @@ impl fmt::Debug for SettingsInput {
             .field("overrides", &self.overrides)
             .field("env", &names)
             .field("dotenv_dir", &self.dotenv_dir)
+            .field("kept", &self.kept)
             .finish()
     }
 }
@@ -290,6 +318,13 @@ impl HuggingFaceSettings {
         let default_org = pick("default_org", flags.default_org, &["HF_ORG"]);
         let storage_repo = pick("storage_repo", flags.storage_repo, &["HF_STORAGE_REPO"]);
         let token = pick("token", flags.token, &["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]);
+
+        let default_org = default_org.or_else(|| {
+            let kept = input.kept?;
+            let name = non_blank(&kept.default_org?)?;
+            sources.insert("default_org", Source::Kept { path: kept.path });
+            Some(name)
+        });
 
         let endpoint = match endpoint {
             Some(text) => at(&sources, "endpoint", Endpoint::parse(&text))?,
@@ -464,6 +499,31 @@ mod tests {
 
     fn resolve(input: SettingsInput) -> HuggingFaceSettings {
         HuggingFaceSettings::resolve(input).unwrap()
+    }
+
+    #[test]
+    fn what_is_kept_gives_way_to_all_else() {
+        let kept = |org: Option<&str>| KeptSettings {
+            path: "/h/settings.json".into(),
+            default_org: org.map(str::to_owned),
+        };
+        let input = SettingsInput::default().with_kept(kept(Some("lab")));
+        let settings = resolve(input.clone());
+        assert_eq!(settings.default_org.as_ref().map(Namespace::as_str), Some("lab"));
+        let source = settings.sources().get("default_org").unwrap();
+        assert_eq!(source.to_string(), "settings file /h/settings.json");
+        let settings = resolve(SettingsInput {
+            env: env(&[("HF_ORG", "other")]),
+            ..input
+        });
+        assert_eq!(
+            settings.default_org.as_ref().map(Namespace::as_str),
+            Some("other")
+        );
+        for none in [None, Some(" ")] {
+            let settings = resolve(SettingsInput::default().with_kept(kept(none)));
+            assert_eq!(settings.sources().get("default_org"), Some(&Source::Default));
+        }
     }
 
     fn token_text(settings: &HuggingFaceSettings) -> Option<&str> {

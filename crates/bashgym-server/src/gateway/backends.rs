@@ -103,13 +103,16 @@ impl Gateway {
         let parts = &state.parts;
         let list = self.list(state, desk.as_ref().ok())?;
         let (gateway, clock) = (parts.gateway.clone(), Arc::clone(&parts.clock));
-        let router = Router::new(
+        let mut router = Router::new(
             list,
             gateway.policy.clone(),
             Arc::clone(&gateway.routes),
             Arc::clone(&clock),
         )
         .with_ledger(parts.ledger.clone());
+        if let Some(gate) = &gateway.gate {
+            router = router.with_gate(Arc::clone(gate));
+        }
         let backends = Arc::new(Backends {
             router,
             named: Mutex::default(),
@@ -211,6 +214,11 @@ impl Backends {
     /// [`Problem`]: why there is no Hub.
     pub(super) fn desk(&self) -> Result<&InferenceDesk, Problem> {
         self.desk.as_ref().map_err(Clone::clone)
+    }
+
+    /// Who chooses among the models of this server.
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
     }
 
     pub(super) fn is_empty(&self) -> bool {

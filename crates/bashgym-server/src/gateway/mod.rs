@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use bashgym_core::backend::Upstream;
-use bashgym_core::router::{MemoryRoutes, RouteStore, RouterPolicy};
+use bashgym_core::router::{ExchangeGate, MemoryRoutes, RouteStore, RouterPolicy};
 use hf_core::{HttpTransport, ReqwestTransport};
 use hf_inference::ModelRef;
 use utoipa_axum::router::OpenApiRouter;
@@ -53,6 +53,8 @@ pub struct GatewayParts {
     pub allow_unknown_price: bool,
     /// How `bashgym/auto` chooses.
     pub policy: RouterPolicy,
+    /// What exchanges pass before they are kept; without it none is.
+    pub gate: Option<Arc<dyn ExchangeGate>>,
     /// Where decisions are kept.
     pub routes: Arc<dyn RouteStore>,
     /// What sends to the upstreams.
@@ -67,6 +69,7 @@ impl Default for GatewayParts {
             hf: None,
             allow_unknown_price: false,
             policy: RouterPolicy::default(),
+            gate: None,
             routes: Arc::new(MemoryRoutes::default()),
             transport: Arc::new(ReqwestTransport::new()),
         }

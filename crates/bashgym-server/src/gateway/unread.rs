@@ -39,6 +39,10 @@ impl RouteStore for Unread {
         Ok(Vec::new())
     }
 
+    async fn list_verdicts(&self, _: Option<u64>, _: u32) -> Result<Vec<(u64, DecisionRecord)>, StoreError> {
+        Ok(Vec::new())
+    }
+
     async fn judge_decision(
         &self,
         id: DecisionId,
@@ -53,6 +57,14 @@ impl RouteStore for Unread {
 
     async fn put_route_note(&self, name: &str, note: &Value) -> Result<(), StoreError> {
         self.0.put_route_note(name, note).await
+    }
+
+    async fn change_route_note(
+        &self,
+        name: &str,
+        change: &(dyn Fn(Option<Value>) -> Value + Send + Sync),
+    ) -> Result<Value, StoreError> {
+        self.0.change_route_note(name, change).await
     }
 
     async fn route_notes(&self) -> Result<Vec<(String, Value)>, StoreError> {

@@ -34,6 +34,10 @@ pub(super) struct EventsQuery {
     after: Option<String>,
     /// How many events a page may have, at most 500. Streams take no notice of it.
     limit: Option<u32>,
+    /// `asc`, or `desc` for the newest first; `after` is then the last one that was seen, going back. Only for pages.
+    order: Option<String>,
+    /// Leave out what only says that something goes on: lines, measurements, progress. Only for pages that go back.
+    quiet: Option<bool>,
 }
 
 type EventsQueryResult = Result<Query<EventsQuery>, axum::extract::rejection::QueryRejection>;
@@ -138,7 +142,7 @@ impl Begun {
 /// A page of the log.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct EventPage {
-    /// Events, oldest first: `{"seq":7,"time":"..","type":"hf:job:started","topic":"job:66aa","data":{..}}`.
+    /// Events, in the order that was asked for: `{"seq":7,"time":"..","type":"hf:job:started","topic":"job:66aa","data":{..}}`.
     #[schema(value_type = Vec<Object>)]
     pub items: Vec<bashgym_core::events::Event>,
     /// Where the next page begins.
@@ -156,7 +160,7 @@ pub struct EventPageMeta {
     pub resync: bool,
 }
 
-/// Lists events of the log, oldest first, from after a position on.
+/// Lists events of the log, oldest first, from after a position on; or newest first, from before it back.
 #[utoipa::path(
     get,
     path = "/api/events/log",
@@ -178,6 +182,23 @@ pub(super) async fn list_events(
     let (query, topics) = read(query)?;
     let reader = state.hub.reader();
     let limit = query.limit.unwrap_or(PAGE).clamp(1, PAGE);
+    match query.order.as_deref() {
+        None | Some("asc") => {}
+        Some("desc") => {
+            let before = position(query.after.as_deref())?.unwrap_or(u64::MAX);
+            let progress = !query.quiet.unwrap_or_default();
+            let page = reader.read_back(before, &topics, limit, progress).await?;
+            return Ok(Json(EventPage {
+                items: page.events,
+                meta: EventPageMeta {
+                    after: page.up_to,
+                    more: page.more,
+                    resync: false,
+                },
+            }));
+        }
+        Some(_) => return Err(LiveProblem::bad_query("order is `asc` or `desc`".to_owned())),
+    }
     let oldest = reader.log().bounds().await?.oldest.saturating_sub(1);
     let after = position(query.after.as_deref())?.unwrap_or(oldest);
     let (page, resync) = match reader.read(after, &topics, limit).await? {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::runs;
+use crate::audit::Did;
 use crate::extract::{Json, Path, Query};
 use crate::problem::{Code, Failures, Missing, Problem, Refusals};
 use crate::state::AppState;
@@ -153,7 +154,9 @@ pub(crate) async fn set(
         amount,
     };
     state.parts.ledger.set_cap(cap).await?;
-    tracing::info!(target: "audit", action = "cap_set", %service, %window, "changed");
+    state
+        .audit(Did::Changed, "cap_set", format!("{service}, {window}"))
+        .await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -170,6 +173,8 @@ pub(crate) async fn unset(
     if !state.parts.ledger.remove_cap(scope, window).await? {
         return Err(Problem::new(Code::NotFound, "there is no such cap"));
     }
-    tracing::info!(target: "audit", action = "cap_removed", %service, %window, "changed");
+    state
+        .audit(Did::Changed, "cap_removed", format!("{service}, {window}"))
+        .await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use super::tasks::{apart, failed};
+use crate::audit::{Did, note};
 use crate::parts::{HubConnection, ServerParts};
 use crate::problem::{Code, Problem};
 use crate::roots::folder_name;
@@ -151,7 +152,7 @@ async fn send(
             Some(refused) => Problem::from(refused),
             None => Problem::from(error),
         })?;
-    tracing::info!(target: "audit", action = "dataset_uploaded", repo = %uploaded.repo_id, "uploaded");
+    note(&*parts.events, Did::Sent, "dataset_uploaded", &uploaded.repo_id).await;
     Ok(json!({
         "repo_id": uploaded.repo_id.to_string(), "revision": uploaded.revision, "url": uploaded.url,
         "private": input.private,

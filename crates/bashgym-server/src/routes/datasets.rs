@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::dataset_tasks::{BUILD, BuildInput, UPLOAD, UploadInput};
 use super::sessions::inputs;
 use super::tasks::TaskView;
+use crate::audit::Did;
 use crate::extract::{Json, Path, Query};
 use crate::page::{Page, PageQuery};
 use crate::problem::{Code, Failures, HubFailures, Missing, Problem, Refusals};
@@ -169,7 +170,7 @@ pub(crate) async fn upload(
 ) -> Result<(StatusCode, axum::Json<TaskView>), Problem> {
     let dir = match (&request.name, &request.path) {
         (Some(name), None) => state.parts.datasets_dir.join(folder_name(name)?),
-        (None, Some(path)) => state.parts.roots.resolve(path)?,
+        (None, Some(path)) => state.parts.resolve(path)?,
         _ => {
             return Err(Problem::new(
                 Code::Invalid,
@@ -218,7 +219,7 @@ pub(crate) async fn remove(
     HfDatasetManager::new(hub.client.clone(), namespace)
         .delete_dataset(repo.as_str())
         .await?;
-    tracing::info!(target: "audit", action = "dataset_deleted", %repo, "deleted");
+    state.audit(Did::Deleted, "dataset_deleted", &repo).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -238,6 +239,15 @@ pub(crate) struct RowQuery {
     limit: Option<u64>,
 }
 
+/// A split of a dataset.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SplitView {
+    /// Its config.
+    config: String,
+    /// Its name.
+    split: String,
+}
+
 /// Rows of a dataset.
 #[expect(clippy::struct_field_names, reason = "the names of the answer's keys")]
 #[derive(Debug, Serialize, ToSchema)]
@@ -250,6 +260,8 @@ pub(crate) struct Rows {
     /// How many rows the split has.
     #[schema(required)]
     total: Option<u64>,
+    /// Every config and split there is, once it is ready.
+    splits: Vec<SplitView>,
     /// The rows: `index` and `row`.
     #[schema(value_type = Vec<Object>)]
     rows: Vec<Value>,
@@ -278,6 +290,7 @@ pub(crate) async fn rows(
         state,
         why,
         total: None,
+        splits: Vec::new(),
         rows: Vec::new(),
     };
     match viewer.state().await? {
@@ -299,6 +312,13 @@ pub(crate) async fn rows(
         state: "ready",
         why: None,
         total: rows.total,
+        splits: splits
+            .into_iter()
+            .map(|one| SplitView {
+                config: one.config,
+                split: one.split,
+            })
+            .collect(),
         rows: rows
             .rows
             .into_iter()

@@ -10,7 +10,8 @@ use http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::jobs::{JobView, named};
+use super::jobs::{JobView, named, target_of};
+use crate::audit::Did;
 use crate::extract::{Json, Path};
 use crate::problem::{Failures, HubFailures, Missing, Problem, Refusals};
 use crate::state::AppState;
@@ -43,6 +44,7 @@ pub(crate) async fn labels(
         }
     }
     let job = runner.set_labels(&id, &labels).await?;
+    state.board.note(&target_of(&hub, &runner), &job).await;
     Ok(axum::Json(JobView::new(&job, &runner)))
 }
 
@@ -75,7 +77,8 @@ pub(crate) async fn ports(
         ports_public: request.ports_public,
     };
     let job = runner.set_exposed(&id, &expose).await?;
-    tracing::info!(target: "audit", action = "job_ports", job = %id, "changed");
+    state.audit(Did::Changed, "job_ports", &id).await;
+    state.board.note(&target_of(&hub, &runner), &job).await;
     Ok(axum::Json(JobView::new(&job, &runner)))
 }
 
@@ -117,7 +120,10 @@ pub(crate) async fn duplicate(
     let job = starter
         .start_kept(&work, price, runner.duplicate_job(&id))
         .await?;
-    tracing::info!(target: "audit", action = "job_started", job = %job.id, flavor = %job.flavor, "spent");
+    state
+        .audit(Did::Spent, "job_started", format!("{} on {}", job.id, job.flavor))
+        .await;
     state.launched.notify_one();
+    state.board.note(&target_of(&hub, &runner), &job).await;
     Ok((StatusCode::CREATED, axum::Json(JobView::new(&job, &runner))))
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
+use bashgym_core::launch::{find_lines, holds};
 use bashgym_core::store::JobStream;
 use futures::future::ready;
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -157,6 +158,85 @@ pub(crate) async fn page(
         next,
         source: "hub",
     }))
+}
+
+/// The most lines that one part of a search tells.
+const MOST_HITS: usize = 1000;
+
+/// What to look for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SearchQuery {
+    /// The text, in any case.
+    #[param(min_length = 1, max_length = 500)]
+    text: String,
+    /// Only lines after this number: `seen` of the part before.
+    after: Option<u64>,
+}
+
+/// A part of a search.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Hits {
+    /// The numbers of lines that hold the text, in order.
+    lines: Vec<u64>,
+    /// The number up to which lines were looked at.
+    seen: u64,
+    /// Whether there is more to look at: ask again with `after` at `seen`.
+    more: bool,
+}
+
+/// Looks for a text in a job's log, at most 100,000 lines at once: the lines stay here, only their numbers are told.
+#[utoipa::path(get, path = "/api/hf/jobs/{id}/logs/search", operation_id = "search_log", tag = "hugging face",
+    params(("id" = String, Path, description = "The job's id, or `namespace/id`"), SearchQuery),
+    responses((status = 200, body = Hits), Failures, HubFailures, Missing, Refusals))]
+pub(crate) async fn search(
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    Query(query): Query<SearchQuery>,
+) -> Result<axum::Json<Hits>, Problem> {
+    if query.text.is_empty() || query.text.chars().count() > 500 {
+        return Err(Problem::new(Code::BadRequest, "text is 1 to 500 characters"));
+    }
+    let hub = state.hub().await?;
+    let (runner, id) = named(&hub, &id)?;
+    let after = query.after.unwrap_or_default();
+    let jobs = &state.parts.jobs;
+    if jobs.count_job_lines(id.as_str(), JobStream::Log).await? > 0 {
+        let found = find_lines(&**jobs, id.as_str(), &query.text, after, MOST_HITS).await?;
+        return Ok(axum::Json(Hits {
+            lines: found.lines,
+            seen: found.seen,
+            more: found.more,
+        }));
+    }
+    let options = LogOptions {
+        follow: false,
+        heading: true,
+        ..LogOptions::default()
+    };
+    let small = query.text.to_lowercase();
+    // The Hub sends a log from its beginning whatever is asked for: it is gone through once.
+    let mut lines = runner.stream_logs(&id, options);
+    let mut hits = Hits {
+        lines: Vec::new(),
+        seen: after,
+        more: false,
+    };
+    while let Some(line) = lines.try_next().await? {
+        let number = line.index + 1;
+        if number <= after {
+            continue;
+        }
+        hits.seen = number;
+        if holds(&line.text, &small) {
+            hits.lines.push(number);
+        }
+        if hits.lines.len() >= MOST_HITS {
+            hits.more = true;
+            break;
+        }
+    }
+    Ok(axum::Json(hits))
 }
 
 /// Where to begin.

@@ -1,10 +1,11 @@
 //! Jobs: list, start, show, cancel, and what one would cost.
 
 use axum::extract::State;
-use bashgym_core::launch::Work;
-use futures::{StreamExt, TryStreamExt};
+use bashgym_core::launch::{BoardPage, Stale, Work};
+use bashgym_core::run::Target;
+use bashgym_core::store::SeenJobFilter;
 use hf_core::{JobId, Namespace, SecretValue};
-use hf_jobs::{HfJobRunner, JobFilter, JobInfo, JobStage};
+use hf_jobs::{HfJobRunner, JobInfo};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use super::job_request::JobRequest;
+use crate::audit::Did;
 use crate::extract::{Json, Path, Query};
 use crate::page::{Page, PageQuery};
 use crate::parts::HubConnection;
@@ -86,45 +88,107 @@ pub(crate) struct JobQuery {
     label: Option<String>,
 }
 
+impl JobQuery {
+    fn filter(&self) -> Result<SeenJobFilter, Problem> {
+        let stages = self.stage.as_deref().unwrap_or_default().split(',');
+        let label = match self.label.as_deref().map(|label| label.split_once('=')) {
+            None => None,
+            Some(Some((key, value))) if !key.is_empty() => Some((key.to_owned(), value.to_owned())),
+            Some(_) => return Err(Problem::new(Code::BadRequest, "a label is KEY=VALUE")),
+        };
+        Ok(SeenJobFilter {
+            stages: stages
+                .map(|stage| stage.trim().to_uppercase())
+                .filter(|stage| !stage.is_empty())
+                .collect(),
+            label,
+        })
+    }
+}
+
+/// A page of jobs.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct JobPage {
+    /// The jobs, newest first.
+    items: Vec<JobView>,
+    /// What `after` is for the next page; null at the end.
+    #[schema(required)]
+    next: Option<String>,
+    /// Where the jobs are shown as they were some time ago; null where they are as they are.
+    #[schema(required)]
+    stale: Option<StaleView>,
+}
+
+/// That what is shown is older than it should be.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StaleView {
+    /// When it was seen so.
+    #[schema(value_type = String, format = DateTime)]
+    seen_at: Timestamp,
+    /// Why it is not newer.
+    why: String,
+}
+
+impl JobPage {
+    fn new(page: &BoardPage, limit: u32, runner: &HfJobRunner) -> Self {
+        let views = page.jobs.iter().map(|job| JobView::new(job, runner)).collect();
+        let Page { items, next } = Page::cut(views, limit, |job: &JobView| job.id.clone());
+        let stale = page.stale.as_ref().map(|Stale { seen_at, why }| StaleView {
+            seen_at: *seen_at,
+            why: hf_core::scrub_secrets(why),
+        });
+        Self { items, next, stale }
+    }
+}
+
 /// The jobs of the namespace, newest first.
+///
+/// Answered from what is kept of them, which is brought to date when it is older than two seconds. When the Hub does not
+/// answer, they are shown as they were, and `stale` says since when and why.
 #[utoipa::path(get, path = "/api/hf/jobs", tag = "hugging face", params(PageQuery, JobQuery),
-    responses((status = 200, body = Page<JobView>), Failures, HubFailures, Missing, Refusals))]
+    responses((status = 200, body = JobPage), Failures, HubFailures, Missing, Refusals))]
 pub(crate) async fn list(
     State(state): State<AppState>,
     Query(page): Query<PageQuery>,
     Query(query): Query<JobQuery>,
-) -> Result<axum::Json<Page<JobView>>, Problem> {
+) -> Result<axum::Json<JobPage>, Problem> {
     let limit = page.limit()?;
-    let stages = query.stage.as_deref().unwrap_or_default().split(',');
-    let labels = match query.label.as_deref().map(|label| label.split_once('=')) {
-        None => Vec::new(),
-        Some(Some((key, value))) if !key.is_empty() => vec![(key.to_owned(), value.to_owned())],
-        Some(_) => return Err(Problem::new(Code::BadRequest, "a label is KEY=VALUE")),
-    };
-    let filter = JobFilter {
-        stages: stages
-            .map(str::trim)
-            .filter(|stage| !stage.is_empty())
-            .map(|stage| JobStage::from(stage.to_uppercase()))
-            .collect(),
-        labels,
-    };
-    let hub = state.hub().await?;
-    let runner = hub.jobs();
+    let filter = query.filter()?;
     let after = page.after.as_deref().map(str::parse::<JobId>).transpose()?;
-    let mut passed = after.is_none();
-    let jobs: Vec<JobInfo> = runner
-        .list_jobs(&filter)
-        .try_filter(move |job| {
-            let wanted = passed;
-            passed |= Some(&job.id) == after.as_ref();
-            std::future::ready(wanted)
-        })
-        .take(limit as usize + 1)
-        .try_collect()
-        .await?;
-    let views = jobs.iter().map(|job| JobView::new(job, &runner)).collect();
-    Ok(axum::Json(Page::cut(views, limit, |job| job.id.clone())))
+    let (after, most) = (after.as_ref(), limit + 1);
+    match state.hub().await {
+        Ok(hub) => {
+            let runner = hub.jobs();
+            let page = state
+                .board
+                .list(&runner, &hub.target(), &filter, after, most)
+                .await?;
+            Ok(axum::Json(JobPage::new(&page, limit, &runner)))
+        }
+        Err(problem) => {
+            let Some(last) = state
+                .last_hub()
+                .filter(|_| problem.code() == Code::HubUnreachable)
+            else {
+                return Err(problem);
+            };
+            let why = problem.detail().to_owned();
+            let kept = state
+                .board
+                .list_kept(&last.target(), &filter, after, most, why)
+                .await?;
+            let page = kept.ok_or(problem)?;
+            Ok(axum::Json(JobPage::new(&page, limit, &last.jobs())))
+        }
+    }
+}
+
+/// Where the board has the jobs that a runner is of.
+pub(crate) fn target_of(hub: &HubConnection, runner: &HfJobRunner) -> Target {
+    Target {
+        namespace: runner.namespace().to_string(),
+        ..hub.target()
+    }
 }
 
 /// Starts a job, with its worst case reserved in the ledger first.
@@ -152,8 +216,11 @@ pub(crate) async fn submit(
         return Err(Problem::new(Code::Internal, "a launch went well without a job"));
     };
     let job = starter.runner.get_job(job_id).await?;
-    tracing::info!(target: "audit", action = "job_started", job = %job.id, flavor = %job.flavor, "spent");
+    state
+        .audit(Did::Spent, "job_started", format!("{} on {}", job.id, job.flavor))
+        .await;
     state.launched.notify_one();
+    state.board.note(&hub.target(), &job).await;
     let view = JobView::new(&job, &hub.jobs());
     Ok((StatusCode::CREATED, axum::Json(view)))
 }
@@ -201,6 +268,7 @@ pub(crate) async fn show(
     let hub = state.hub().await?;
     let (runner, id) = named(&hub, &id)?;
     let job = runner.get_job(&id).await?;
+    state.board.note(&target_of(&hub, &runner), &job).await;
     Ok(axum::Json(JobView::new(&job, &runner)))
 }
 
@@ -220,6 +288,7 @@ pub(crate) async fn cancel(
         return Err(Problem::new(Code::Conflict, over));
     }
     let job = runner.cancel_job(&id).await?;
-    tracing::info!(target: "audit", action = "job_canceled", job = %id, "canceled");
+    state.audit(Did::Changed, "job_canceled", &id).await;
+    state.board.note(&target_of(&hub, &runner), &job).await;
     Ok((StatusCode::ACCEPTED, axum::Json(JobView::new(&job, &runner))))
 }

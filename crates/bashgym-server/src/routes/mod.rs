@@ -2,8 +2,10 @@
 
 mod account;
 mod budget;
+mod built;
 mod dataset_tasks;
 mod datasets;
+mod demo;
 mod hardware;
 mod health;
 mod inference;
@@ -15,11 +17,17 @@ mod lineage;
 mod next;
 mod pages;
 mod review;
+mod router_decisions;
+mod router_now;
+mod router_replay;
+mod router_report;
 mod runs;
 mod schedules;
 mod session;
+mod session_steps;
 mod sessions;
 mod settings;
+mod space_copy;
 mod space_live;
 mod space_settings;
 mod space_tasks;
@@ -61,17 +69,22 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(schedules::run))
         .routes(routes!(job_logs::page))
         .routes(routes!(job_logs::follow))
+        .routes(routes!(job_logs::search))
         .routes(routes!(job_logs::metrics))
         .routes(routes!(jobs::plan))
         .routes(routes!(datasets::list, datasets::upload))
         .routes(routes!(datasets::remove))
         .routes(routes!(datasets::rows))
-        .routes(routes!(datasets::build))
+        .routes(routes!(built::hub_card))
+        .routes(routes!(built::list, datasets::build))
+        .routes(routes!(built::rows))
+        .routes(routes!(built::card))
         .routes(routes!(spaces::list, spaces::create))
         .routes(routes!(spaces::show, spaces::remove))
         .routes(routes!(spaces::update))
         .routes(routes!(spaces::rollback))
         .routes(routes!(spaces::promote))
+        .routes(routes!(space_copy::duplicate))
         .routes(routes!(space_live::logs))
         .routes(routes!(space_live::follow))
         .routes(routes!(space_live::ask))
@@ -89,13 +102,22 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(inference::embed))
         .routes(routes!(inference::classify))
         .routes(routes!(inference::usage))
+        .routes(routes!(router_now::show))
+        .routes(routes!(router_report::report))
+        .routes(routes!(router_replay::replay))
+        .routes(routes!(router_decisions::list))
+        .routes(routes!(router_decisions::show))
+        .routes(routes!(router_decisions::judge))
         .routes(routes!(review::show))
         .routes(routes!(review::decide))
         .routes(routes!(sessions::list))
+        .routes(routes!(session_steps::show))
+        .routes(routes!(session_steps::steps))
         .routes(routes!(runs::list, runs::start))
         .routes(routes!(runs::show))
         .routes(routes!(runs::events))
         .routes(routes!(lineage::show))
+        .routes(routes!(demo::show, demo::start))
         .routes(routes!(next::show))
         .routes(routes!(runs::cancel))
         .routes(routes!(training::plan))
@@ -107,6 +129,8 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(usage::sums))
         .routes(routes!(usage::entries))
         .routes(routes!(settings::show))
+        .routes(routes!(settings::set_org))
+        .routes(routes!(settings::roots, settings::set_roots))
         .routes(routes!(
             settings::token,
             settings::replace_token,

@@ -5,10 +5,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::built::folder_of;
+use crate::audit::Did;
 use crate::extract::{Json, Path};
 use crate::parts::FindingView;
 use crate::problem::{Code, Failures, Missing, Problem, Refusals};
-use crate::roots::folder_name;
 use crate::state::AppState;
 
 /// What was found.
@@ -19,11 +20,7 @@ pub(crate) struct Review {
 }
 
 async fn findings(state: &AppState, name: &str) -> Result<Vec<FindingView>, Problem> {
-    let dir = state.parts.datasets_dir.join(folder_name(name)?);
-    if !dir.is_dir() {
-        return Err(Problem::new(Code::NotFound, "there is no dataset of this name")
-            .hint("build one first: POST /api/datasets"));
-    }
+    let dir = folder_of(state, name)?;
     let composition = state.parts.composition.clone();
     tokio::task::spawn_blocking(move || composition.findings(&dir))
         .await
@@ -64,6 +61,16 @@ pub(crate) async fn decide(
     let finding = found.iter().find(|finding| finding.id == id);
     let finding = finding.ok_or_else(|| Problem::new(Code::NotFound, "no finding here has this id"))?;
     state.parts.composition.decide(finding, decision.allow)?;
-    tracing::info!(target: "audit", action = "finding_decided", finding = %id, allow = decision.allow, "changed");
+    state
+        .audit(
+            Did::Changed,
+            "finding_decided",
+            format!(
+                "{} {id}: {}",
+                finding.kind,
+                if decision.allow { "let through" } else { "never" }
+            ),
+        )
+        .await;
     Ok(StatusCode::NO_CONTENT)
 }

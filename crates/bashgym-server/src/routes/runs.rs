@@ -20,6 +20,7 @@ use super::datasets::share;
 use super::jobs::named;
 use super::sessions::inputs;
 use super::tasks::{apart, failed};
+use crate::audit::Did;
 use crate::extract::{Json, Path, Query};
 use crate::page::{Page, PageQuery};
 use crate::parts::{HubConnection, ServerParts};
@@ -290,7 +291,7 @@ pub(super) async fn begin(
         idempotency_key: Some(key),
     };
     let (task, _) = state.tasks.submit(task).await?;
-    tracing::info!(target: "audit", action = "run_started", run = %record.id, "started");
+    state.audit(Did::Spent, "run_started", record.id).await;
     let started = RunStarted {
         run: record.into(),
         continued,
@@ -363,7 +364,7 @@ pub(crate) async fn cancel(
     } else {
         stop_task(&state, &run).await?;
     }
-    tracing::info!(target: "audit", action = "run_canceled", run = %run.id, "canceled");
+    state.audit(Did::Changed, "run_canceled", run.id).await;
     let now = find(&state, &name).await?;
     Ok((StatusCode::ACCEPTED, axum::Json(now.into())))
 }

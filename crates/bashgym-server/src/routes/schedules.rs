@@ -1,9 +1,7 @@
 //! Jobs that the Hub starts by the clock.
 
-use std::sync::Arc;
-
 use axum::extract::State;
-use bashgym_core::launch::{SCHEDULE_LABEL, ScheduleBooks, ScheduleError, Work};
+use bashgym_core::launch::{SCHEDULE_LABEL, ScheduleError, Work};
 use hf_core::JobId;
 use hf_jobs::{HfJobRunner, Schedule, ScheduledJobInfo};
 use http::StatusCode;
@@ -14,10 +12,12 @@ use utoipa::ToSchema;
 
 use super::job_changes::AgainRequest;
 use super::job_request::JobRequest;
-use super::jobs::JobView;
+use super::jobs::{JobView, target_of};
+use crate::audit::Did;
 use crate::extract::{Json, Path};
 use crate::parts::HubConnection;
 use crate::problem::{Failures, HubFailures, Missing, Problem, Refusals};
+use crate::schedule_watch::books;
 use crate::state::AppState;
 
 impl From<ScheduleError> for Problem {
@@ -64,15 +64,6 @@ impl From<ScheduledJobInfo> for ScheduleView {
             is_ours: job.job_spec.labels.contains_key(SCHEDULE_LABEL),
             hub: serde_json::to_value(&job).unwrap_or_default(),
         }
-    }
-}
-
-fn books(state: &AppState, hub: &HubConnection) -> ScheduleBooks {
-    ScheduleBooks {
-        ledger: state.parts.ledger.clone(),
-        store: state.parts.jobs.clone(),
-        hub: hub.target().hub,
-        clock: Arc::clone(&state.parts.clock),
     }
 }
 
@@ -150,7 +141,7 @@ pub(crate) async fn create(
             return Err(error.into());
         }
     };
-    tracing::info!(target: "audit", action = "schedule_created", schedule = %made.id, "spent");
+    state.audit(Did::Spent, "schedule_created", &made.id).await;
     Ok((StatusCode::CREATED, axum::Json(made.into())))
 }
 
@@ -190,7 +181,7 @@ pub(crate) async fn remove(
         books.release(tag, "the schedule was removed").await?;
     }
     state.launched.notify_one();
-    tracing::info!(target: "audit", action = "schedule_deleted", schedule = %id, "deleted");
+    state.audit(Did::Deleted, "schedule_deleted", &id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -263,7 +254,10 @@ pub(crate) async fn run(
     if is_ours {
         books(&state, &hub).note_booked(&job.id).await?;
     }
-    tracing::info!(target: "audit", action = "job_started", job = %job.id, flavor = %job.flavor, "spent");
+    state
+        .audit(Did::Spent, "job_started", format!("{} on {}", job.id, job.flavor))
+        .await;
     state.launched.notify_one();
+    state.board.note(&target_of(&hub, &runner), &job).await;
     Ok((StatusCode::CREATED, axum::Json(JobView::new(&job, &runner))))
 }

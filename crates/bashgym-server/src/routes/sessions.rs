@@ -62,10 +62,7 @@ pub(crate) fn inputs(state: &AppState, paths: &[String]) -> Result<Vec<PathBuf>,
         let found = state.parts.agents.folders();
         return Ok(found.into_iter().map(|folder| folder.path).collect());
     }
-    paths
-        .iter()
-        .map(|path| Ok(state.parts.roots.resolve(path)?))
-        .collect()
+    paths.iter().map(|path| Ok(state.parts.resolve(path)?)).collect()
 }
 
 /// The sessions on this machine.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::space_tasks::sleep_of;
 use super::spaces::{named, spaces};
+use crate::audit::Did;
 use crate::extract::{Json, Path};
 use crate::problem::{Failures, HubFailures, Missing, Problem, Refusals};
 use crate::state::AppState;
@@ -155,7 +156,13 @@ pub(crate) async fn set_secret(
     spaces
         .set_secret(&id, &request.key, &value, request.description.as_deref())
         .await?;
-    tracing::info!(target: "audit", action = "space_secret_set", space = %id, key = %request.key, "changed");
+    state
+        .audit(
+            Did::Changed,
+            "space_secret_set",
+            format!("{} of {id}", request.key),
+        )
+        .await;
     state.spaces.watch(&id);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -173,7 +180,9 @@ pub(crate) async fn remove_secret(
     hf_spaces::check_key(&key)?;
     before(&state, &spaces, &id).await?;
     spaces.delete_secret(&id, &key).await?;
-    tracing::info!(target: "audit", action = "space_secret_removed", space = %id, %key, "changed");
+    state
+        .audit(Did::Deleted, "space_secret_removed", format!("{key} of {id}"))
+        .await;
     state.spaces.watch(&id);
     Ok(StatusCode::NO_CONTENT)
 }
@@ -282,7 +291,9 @@ pub(crate) async fn hardware(
     check_cost(&spaces, &hardware, request.accept_cost).await?;
     let sleep = bashgym_core::space::sleep_time(&hardware, request.sleep_seconds.map(sleep_of));
     let runtime = spaces.request_hardware(&id, &hardware, sleep).await?;
-    tracing::info!(target: "audit", action = "space_hardware", space = %id, %hardware, "changed");
+    state
+        .audit(Did::Spent, "space_hardware", format!("{id} on {hardware}"))
+        .await;
     Ok(changed(&state, &id, runtime).await)
 }
 
@@ -323,6 +334,12 @@ pub(crate) struct DevModeView {
     space_id: String,
     /// Whether it is on.
     dev_mode: bool,
+    /// The host of the shell, while it is on.
+    #[schema(required)]
+    host: Option<String>,
+    /// The user there.
+    #[schema(required)]
+    user: Option<String>,
     /// The command that gives a shell, while it is on.
     #[schema(required)]
     command: Option<String>,
@@ -352,6 +369,8 @@ pub(crate) async fn dev_mode(
     Ok(axum::Json(DevModeView {
         space_id: id.to_string(),
         dev_mode: request.enabled,
+        host: shell.as_ref().map(|shell| shell.host.clone()),
+        user: shell.as_ref().map(|shell| shell.user.clone()),
         command: shell.as_ref().map(|shell| shell.command.clone()),
         keys_page: shell.map(|shell| shell.keys_page),
     }))

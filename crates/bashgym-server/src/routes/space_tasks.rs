@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 
 use super::dataset_tasks::same_hub;
 use super::tasks::failed;
+use crate::audit::{Did, note};
 use crate::parts::ServerParts;
 use crate::problem::{Code, Problem};
 use crate::space_watch::SpaceWatch;
@@ -137,8 +138,8 @@ impl Deploy {
         };
         match &done {
             Ok(deployment) => {
-                tracing::info!(target: "audit", action = "space_deployed", space = %input.space,
-                    model = %deployment.model_repo, "deployed");
+                let of = format!("{} with {}", input.space, deployment.model_repo);
+                note(&*self.parts.events, Did::Sent, "space_deployed", of).await;
                 self.watch.watch(&input.space);
             }
             Err(_) if task.canceled().is_cancelled() && is_new => {

@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::space_tasks::{Change, DEPLOY, DeployInput, NewSpace, visibility};
 use super::tasks::TaskView;
+use crate::audit::Did;
 use crate::extract::{Json, Path, Query};
 use crate::page::{Page, PageQuery};
 use crate::parts::HubConnection;
@@ -401,7 +402,7 @@ pub(crate) async fn remove(
     }
     spaces.get_space(&id).await?;
     spaces.delete_space(&id).await?;
-    tracing::info!(target: "audit", action = "space_deleted", space = %id, "deleted");
+    state.audit(Did::Deleted, "space_deleted", &id).await;
     state.spaces.deleted(state.parts.events.as_ref(), &id).await;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -14,7 +14,7 @@ use crate::support::{Answer, CANARY, Running, read_answer};
 
 /// What the upstream does with a request.
 #[derive(Clone)]
-enum Act {
+pub(crate) enum Act {
     /// A whole answer: status, more headers, body.
     Whole(u16, &'static str, Value),
     /// A stream of these chunks, to its end.
@@ -32,8 +32,8 @@ enum Seen {
     HungUp,
 }
 
-struct Script {
-    url: String,
+pub(crate) struct Script {
+    pub(crate) url: String,
     seen: mpsc::UnboundedReceiver<Seen>,
 }
 
@@ -99,7 +99,7 @@ async fn hung_up(stream: &mut BufReader<TcpStream>) {
     while !matches!(stream.read(&mut rest).await, Ok(0) | Err(_)) {}
 }
 
-async fn script(acts: Vec<Act>) -> Script {
+pub(crate) async fn script(acts: Vec<Act>) -> Script {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let (tell, seen) = mpsc::unbounded_channel();
@@ -136,7 +136,7 @@ impl Script {
     }
 }
 
-async fn gateway(url: &str, price: Option<&str>) -> Running {
+pub(crate) async fn gateway(url: &str, price: Option<&str>) -> Running {
     let teacher = Upstream {
         role: BackendRole::Teacher,
         model: "big".to_owned(),
@@ -149,11 +149,11 @@ async fn gateway(url: &str, price: Option<&str>) -> Running {
     Running::start_made(|_| {}, |parts| parts.gateway.upstreams.push(teacher)).await
 }
 
-fn ask(model: &str, stream: bool) -> Value {
+pub(crate) fn ask(model: &str, stream: bool) -> Value {
     json!({"model": model, "stream": stream, "messages": [{"role": "user", "content": "hi"}], "logit_bias": {"1": 2}})
 }
 
-fn completion() -> Act {
+pub(crate) fn completion() -> Act {
     Act::Whole(
         200,
         "",
@@ -168,7 +168,7 @@ fn chunk(text: &str) -> Value {
     json!({"id": "c1", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}}]})
 }
 
-async fn chat(server: &Running, body: &Value) -> Answer {
+pub(crate) async fn chat(server: &Running, body: &Value) -> Answer {
     server.with_key("POST", "/v1/chat/completions", Some(body)).await
 }
 

@@ -3,9 +3,12 @@
 
 mod dashboard;
 mod gateway;
+mod jobs;
 mod limits;
 mod rest;
+mod router;
 mod routes;
 mod schedules;
+mod sessions;
 mod spaces;
 mod support;

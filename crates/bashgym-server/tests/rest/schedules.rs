@@ -77,3 +77,31 @@ async fn labels_of_a_job_are_replaced_and_the_one_it_is_found_by_stays() {
     assert_eq!(entries.unwrap().len(), 2, "both are in the books");
     place.end().await;
 }
+
+#[tokio::test]
+async fn what_a_schedule_ran_while_no_server_ran_is_booked_when_one_starts() {
+    let place = place().await;
+    let request = json!({"when": "@daily", "job": {"command": ["true"]}});
+    let made = place
+        .server
+        .with_key("POST", "/api/hf/schedules", Some(&request))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let tag = made.json()["hub"]["jobSpec"]["labels"]["bashgym-schedule"].clone();
+    // As the Hub does by the clock: a job with the schedule's label that nobody here sent.
+    let job = place
+        .job_behind_our_back(&json!({ "bashgym-schedule": tag }))
+        .await;
+    let key = format!("scheduled-{job}");
+    assert!(place.ledger.entry(&key).await.unwrap().is_none());
+    let place = place.with_another_server().await;
+    let booked = async {
+        while place.ledger.entry(&key).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_mins(1), booked)
+        .await
+        .unwrap();
+    place.end().await;
+}

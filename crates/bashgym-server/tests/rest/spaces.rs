@@ -5,7 +5,8 @@ use std::time::Duration;
 use bashgym_core::events::{EventLog, Topics};
 use bashgym_core::ledger::Ledger;
 use bashgym_server::HubConnection;
-use hf_core::{HfClient, Namespace, RetryPolicy, Token};
+use hf_core::{HfClient, JobId, Namespace, RetryPolicy, Token};
+use hf_jobs::{HfJobRunner, JobInfo};
 use hf_local::{AccountConfig, LocalHub, LocalHubConfig, Plan};
 use serde_json::{Value, json};
 
@@ -18,7 +19,8 @@ const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A server beside an embedded Hub.
 pub(crate) struct Place {
-    hub: LocalHub,
+    pub(crate) hub: LocalHub,
+    client: HfClient,
     pub(crate) ledger: Ledger,
     pub(crate) server: Running,
     _folder: tempfile::TempDir,
@@ -44,7 +46,7 @@ pub(crate) async fn place() -> Place {
         let _: Value = client.post_json("/api/repos/create", &body).await.unwrap();
     }
     let server = Running::at_hub(HubConnection {
-        client,
+        client: client.clone(),
         namespace: Namespace::parse("ada").unwrap(),
         embedded: true,
         job_token: None,
@@ -52,6 +54,7 @@ pub(crate) async fn place() -> Place {
     .await;
     Place {
         hub,
+        client,
         ledger: server.ledger.clone(),
         server,
         _folder: folder,
@@ -59,6 +62,25 @@ pub(crate) async fn place() -> Place {
 }
 
 impl Place {
+    /// The jobs of the account, as it sees them without the server.
+    pub(crate) fn jobs(&self) -> HfJobRunner {
+        HfJobRunner::new(&self.client, Namespace::parse("ada").unwrap())
+    }
+
+    /// Starts a job with these labels that the server did not ask for.
+    pub(crate) async fn job_behind_our_back(&self, labels: &Value) -> JobId {
+        let body = json!({"command": ["true"], "arguments": [], "environment": {}, "flavor": "cpu-basic",
+            "dockerImage": "python:3.12", "labels": labels});
+        let job: JobInfo = self.client.post_json("/api/jobs/ada", &body).await.unwrap();
+        job.id
+    }
+
+    /// The same with another server in place of the first one, on the same ledger.
+    pub(crate) async fn with_another_server(self) -> Self {
+        let server = self.server.again().await;
+        Self { server, ..self }
+    }
+
     /// Waits until the task of an answer is over.
     async fn over(&self, begun: &Value) -> Value {
         let path = format!("/api/tasks/{}", begun["id"].as_str().unwrap());
@@ -166,6 +188,49 @@ async fn a_space_is_served_looked_at_and_removed() {
     place.hears("hf:space:deleted").await;
     let missing = place.server.with_key("GET", "/api/hf/spaces/demo", None).await;
     assert_eq!((missing.status, missing.code()), (404, "not_found".to_owned()));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_copy_has_the_variables_of_the_original_and_says_which_secrets_it_lacks() {
+    let place = place().await;
+    place.done("/api/hf/spaces", demo()).await;
+    let path = "/api/hf/spaces/ada/demo/duplicate";
+    let body = json!({"to": "second", "visibility": "public"});
+    let made = place.server.with_key("POST", path, Some(&body)).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    assert_eq!(
+        (&made.json()["space_id"], &made.json()["missing_secrets"]),
+        (&json!("ada/second"), &json!(["STYLE_KEY"]))
+    );
+    let variables = place.get("/api/hf/spaces/second/variables").await;
+    assert_eq!(
+        (&variables[0]["key"], &variables[0]["value"]),
+        (&json!("TITLE"), &json!("Demo"))
+    );
+    let copy = place.get("/api/hf/spaces/second").await;
+    assert_eq!(
+        (&copy["hardware_requested"], &copy["model_repo"]),
+        (&json!("cpu-basic"), &json!("ada/student"))
+    );
+    for (body, status) in [
+        (json!({"to": "second"}), 409),
+        (json!({"to": "third", "visibility": "hidden"}), 422),
+        (json!({"to": "third", "hardware": "t4-small"}), 402),
+        (json!({"to": "third", "secrets": {"no name": "x"}}), 422),
+    ] {
+        let refused = place.server.with_key("POST", path, Some(&body)).await;
+        assert_eq!(refused.status, status, "{body}: {}", refused.body);
+    }
+    let missing = place
+        .server
+        .with_key(
+            "POST",
+            "/api/hf/spaces/none/duplicate",
+            Some(&json!({"to": "third"})),
+        )
+        .await;
+    assert_eq!(missing.status, 404, "{}", missing.body);
     place.end().await;
 }
 

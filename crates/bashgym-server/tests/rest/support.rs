@@ -43,7 +43,8 @@ impl Composition for NoHub {
     }
 
     fn gate(&self) -> Result<Gate, Problem> {
-        Err(no_hub())
+        self.0.as_ref().ok_or_else(no_hub)?;
+        Ok(Gate::new(GateKey::public()).unwrap())
     }
 
     fn inspector(&self) -> Result<Inspector, Problem> {
@@ -102,6 +103,14 @@ impl Composition for NoHub {
         ))
     }
 
+    async fn set_default_org(&self, _: Option<String>) -> Result<(), Problem> {
+        self.0.as_ref().map(drop).ok_or_else(no_hub)
+    }
+
+    fn set_roots(&self, _: &[std::path::PathBuf]) -> Result<(), Problem> {
+        Ok(())
+    }
+
     fn remove_token(&self) -> Result<bool, Problem> {
         Ok(false)
     }
@@ -115,6 +124,7 @@ pub(crate) struct Running {
     pub(crate) ledger: Ledger,
     pub(crate) folder: TempDir,
     pub(crate) login_url: String,
+    parts: ServerParts,
     end: CancellationToken,
     ended: tokio::task::JoinHandle<()>,
 }
@@ -164,6 +174,7 @@ pub(crate) fn parts(store: &Arc<MemoryStore>, folder: &TempDir) -> ServerParts {
         composition: Arc::new(NoHub(None)),
         store: store.clone(),
         jobs: store.clone(),
+        seen: store.clone(),
         tasks: store.clone(),
         events: store.clone(),
         calls: Arc::new(MemoryCalls::default()),
@@ -226,7 +237,7 @@ impl Running {
         parts: ServerParts,
     ) -> Self {
         let ledger = parts.ledger.clone();
-        let server = Server::bind(config, parts).await.unwrap();
+        let server = Server::bind(config, parts.clone()).await.unwrap();
         let address = server.address();
         let login_url = server.login_url();
         let end = CancellationToken::new();
@@ -238,9 +249,26 @@ impl Running {
             ledger,
             folder,
             login_url,
+            parts,
             end,
             ended,
         }
+    }
+
+    /// Ends the server, and starts another one with the same parts.
+    pub(crate) async fn again(self) -> Self {
+        let Self {
+            key,
+            store,
+            folder,
+            parts,
+            end,
+            ended,
+            ..
+        } = self;
+        end.cancel();
+        ended.await.unwrap();
+        Self::start_parts(key.clone(), config(&key), folder, store, parts).await
     }
 
     /// Ends the server as a signal does, and waits until it has.

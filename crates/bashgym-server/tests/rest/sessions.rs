@@ -1,0 +1,202 @@
+//! A session step by step, and the datasets that were built here, over REST.
+
+use serde_json::{Value, json};
+
+use crate::spaces::place;
+
+const SECRET: &str = "hf_aBcDeFgHiJkLmNoPqRsTuVwXyZ01234567";
+
+fn session(id: &str) -> String {
+    let about = json!({ "isSidechain": false, "userType": "external", "cwd": "/home/dev/margin", "sessionId": id,
+        "version": "2.1.112", "timestamp": "2026-03-15T05:24:30.370Z" });
+    let line = |parent: Value, uuid: &str, kind: &str, message: Value| {
+        let mut line = about.clone();
+        line["parentUuid"] = parent;
+        line["uuid"] = uuid.into();
+        line["type"] = kind.into();
+        line["message"] = message;
+        line.to_string()
+    };
+    let prompt = json!({ "role": "user", "content": format!("Log in with {SECRET} and say how it went.") });
+    let answer = json!({ "model": "m", "id": "m1", "type": "message", "role": "assistant",
+        "content": [{ "type": "text", "text": "It went well." }], "usage": { "input_tokens": 7, "output_tokens": 25 } });
+    let lines = [
+        line(Value::Null, "u1", "user", prompt),
+        line("u1".into(), "u2", "assistant", answer),
+    ];
+    lines.join("\n") + "\n"
+}
+
+#[tokio::test]
+async fn a_session_is_read_in_pages_without_its_secrets() {
+    let place = place().await;
+    let server = &place.server;
+    let file = server.folder.path().join("sessions/s-1.jsonl");
+    std::fs::write(&file, session("s-1")).unwrap();
+    let file = file.display();
+
+    let all = server
+        .with_key("GET", &format!("/api/sessions/session?file={file}"), None)
+        .await;
+    assert_eq!(all.status, 200, "{}", all.body);
+    let one = &all.json()[0];
+    assert_eq!(
+        (one["session_id"].as_str(), one["steps"].as_u64()),
+        (Some("s-1"), Some(2))
+    );
+    assert_eq!(one["tasks"][0]["first_step"], 1);
+    assert_eq!(one["tokens"]["output"], 25);
+
+    let page = |rest: &str| format!("/api/sessions/steps?file={file}{rest}");
+    let first = server.with_key("GET", &page("&limit=1"), None).await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    assert!(!first.body.contains(SECRET) && !all.body.contains(SECRET));
+    let first = first.json();
+    assert_eq!(
+        (first["items"][0]["kind"].as_str(), first["next"].as_str()),
+        (Some("prompt"), Some("1"))
+    );
+    let second = server
+        .with_key("GET", &page("&limit=1&after=1"), None)
+        .await
+        .json();
+    assert_eq!(second["items"][0]["text"]["text"], "It went well.");
+    assert_eq!(second["next"], Value::Null);
+
+    // An agent that is used for the first time while the server runs.
+    let later = server.folder.path().join(".claude/projects/a");
+    std::fs::create_dir_all(&later).unwrap();
+    std::fs::write(later.join("s-2.jsonl"), session("s-2")).unwrap();
+    let path = format!("/api/sessions/session?file={}/s-2.jsonl", later.display());
+    assert_eq!(
+        server.with_key("GET", &path, None).await.json()[0]["session_id"],
+        "s-2"
+    );
+
+    for (rest, status) in [("&conversation=1", 404), ("&after=x", 400), ("&limit=0", 400)] {
+        assert_eq!(
+            server.with_key("GET", &page(rest), None).await.status,
+            status,
+            "{rest}"
+        );
+    }
+    for (file, status) in [("/etc/passwd", 403), ("a", 422)] {
+        let path = format!("/api/sessions/session?file={file}");
+        assert_eq!(server.with_key("GET", &path, None).await.status, status, "{file}");
+    }
+}
+
+#[tokio::test]
+async fn a_dataset_that_was_built_here_shows_its_rows_and_its_card() {
+    let place = place().await;
+    let server = &place.server;
+    let sessions = server.folder.path().join("sessions");
+    std::fs::write(sessions.join("s-1.jsonl"), session("s-1")).unwrap();
+    let none = server.with_key("GET", "/api/datasets", None).await;
+    assert_eq!(none.json()["items"], json!([]));
+
+    let build = json!({ "name": "set", "paths": [sessions], "val_fraction": 0.1 });
+    let task = server.with_key("POST", "/api/datasets", Some(&build)).await;
+    assert_eq!(task.status, 202, "{}", task.body);
+    let path = format!("/api/tasks/{}", task.json()["id"].as_str().unwrap());
+    let done = loop {
+        let task = server.with_key("GET", &path, None).await.json();
+        match task["state"].as_str() {
+            Some("queued" | "running") => tokio::task::yield_now().await,
+            _ => break task,
+        }
+    };
+    assert_eq!(done["state"], "done", "{done}");
+
+    let list = server.with_key("GET", "/api/datasets", None).await.json();
+    let set = &list["items"][0];
+    assert_eq!(
+        (set["name"].as_str(), &set["rows_of_session"]),
+        (Some("set"), &Value::Null)
+    );
+    let of = server
+        .with_key("GET", "/api/datasets?session=s-1", None)
+        .await
+        .json();
+    assert_eq!(of["items"][0]["rows_of_session"], 1);
+    let of = server
+        .with_key("GET", "/api/datasets?session=s-2", None)
+        .await
+        .json();
+    assert_eq!(of["items"], json!([]));
+
+    let mut seen = 0;
+    for split in ["train", "validation"] {
+        let rows = server
+            .with_key("GET", &format!("/api/datasets/set/rows?split={split}"), None)
+            .await;
+        assert_eq!(rows.status, 200, "{}", rows.body);
+        assert!(!rows.body.contains(SECRET));
+        seen += rows.json()["rows"].as_array().unwrap().len();
+    }
+    assert_eq!(seen, 1);
+    let card = server
+        .with_key("GET", "/api/datasets/set/card", None)
+        .await
+        .json();
+    assert!(card["text"].as_str().unwrap().starts_with("---"));
+
+    for (path, status) in [
+        ("/api/datasets/set/rows?split=test", 404),
+        ("/api/datasets/set/rows?limit=101", 400),
+        ("/api/datasets/none/rows", 404),
+        ("/api/datasets/none/card", 404),
+        ("/api/datasets/.ssh/card", 422),
+        ("/api/hf/datasets/none/card", 404),
+    ] {
+        assert_eq!(server.with_key("GET", path, None).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn folders_are_added_for_requests_and_taken_back() {
+    let place = place().await;
+    let server = &place.server;
+    let folder = server.folder.path().join("logs");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("s-1.jsonl"), session("s-1")).unwrap();
+    let list = format!("/api/sessions?path={}", folder.display());
+    assert_eq!(server.with_key("GET", &list, None).await.status, 403);
+
+    let put = |folders: Value| json!({ "folders": folders });
+    let added = server
+        .with_key("PUT", "/api/settings/roots", Some(&put(json!([folder]))))
+        .await;
+    assert_eq!(added.status, 200, "{}", added.body);
+    assert_eq!(added.json()["added"], json!([folder]));
+    assert_eq!(server.with_key("GET", &list, None).await.status, 200);
+
+    for wrong in ["logs", "/", "/there/is/no/such/folder"] {
+        let answer = server
+            .with_key("PUT", "/api/settings/roots", Some(&put(json!([wrong]))))
+            .await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (422, "invalid".to_owned()),
+            "{wrong}"
+        );
+    }
+    server
+        .with_key("PUT", "/api/settings/roots", Some(&put(json!([]))))
+        .await;
+    assert_eq!(server.with_key("GET", &list, None).await.status, 403);
+
+    let log = server
+        .with_key("GET", "/api/events/log?order=desc&topics=audit:*", None)
+        .await
+        .json();
+    let kinds: Vec<_> = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|event| event["type"].clone())
+        .collect();
+    assert_eq!(kinds, ["audit:folders_allowed", "audit:folders_allowed"]);
+    let wrong = server.with_key("GET", "/api/events/log?order=up", None).await;
+    assert_eq!(wrong.status, 400);
+}
