@@ -1,15 +1,15 @@
 //! The command line: what can be typed, and what `--help` teaches.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
-
-use clap::{Args, Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::commands::{
     budget, completions, config, data, doctor, generate, hub, infer, jobs, model, route, run, runs, serve,
     sessions, space, status, store, token, train, wallet, worker,
 };
-use crate::output::Format;
+use crate::context::Context;
+use crate::error::CliError;
+use crate::global::Global;
+use crate::output::Output;
 
 /// What your coding agents did becomes a student model.
 ///
@@ -36,47 +36,6 @@ pub(crate) struct Cli {
     pub(crate) global: Global,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// What every command takes.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Options of every command")]
-pub(crate) struct Global {
-    /// How to show results; human on a terminal, quiet in a pipe
-    #[arg(long, global = true, value_enum)]
-    format: Option<Format>,
-
-    /// Use the embedded Hub of this machine, whatever account is configured
-    #[arg(long, global = true, conflicts_with = "endpoint")]
-    pub(crate) local: bool,
-
-    /// The Hub to talk to (`HF_ENDPOINT`)
-    #[arg(long, global = true, value_name = "URL")]
-    pub(crate) endpoint: Option<String>,
-
-    /// A file that holds the token (`HF_TOKEN`)
-    #[arg(long, global = true, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-
-    /// The organisation that owns what is made, and pays (`HF_ORG`)
-    #[arg(long, global = true, value_name = "NAME")]
-    pub(crate) org: Option<String>,
-
-    /// Tell on standard error what is going on; twice or thrice for more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub(crate) verbose: u8,
-}
-
-impl Global {
-    pub(crate) fn format(&self) -> Format {
-        self.format.unwrap_or_else(|| {
-            if std::io::stdout().is_terminal() {
-                Format::Human
-            } else {
-                Format::Quiet
-            }
-        })
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -140,4 +99,40 @@ pub(crate) enum Command {
     /// What a training job runs; not for people
     #[command(subcommand, hide = true)]
     Worker(worker::WorkerCommand),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CliError> {
+        match self {
+            Self::Run(args) => run::run(args, context).await,
+            Self::Runs(command) => runs::run(command, context).await,
+            Self::Sessions(command) => sessions::run(command, context).await,
+            Self::Data(command) => data::run(command, context).await,
+            Self::Train(args) => train::run(*args, context).await,
+            Self::Jobs(command) => jobs::run(command, context).await,
+            Self::Space(command) => space::run(*command, context).await,
+            Self::Budget(command) => budget::run(command, context).await,
+            Self::Generate(args) => generate::run(args, context).await,
+            Self::Infer(command) => infer::run(command, context).await,
+            Self::Route(command) => route::run(command, context).await,
+            Self::Model(command) => model::run(command, context),
+            Self::Status(args) => status::run(args, context).await,
+            Self::Doctor(args) => doctor::run(args, context).await,
+            Self::Wallet(args) => wallet::run(args, context).await,
+            Self::Token(command) => token::run(command, context).await,
+            Self::Store(command) => store::run(command, context).await,
+            Self::Serve(args) => serve::serve(args, context).await,
+            Self::Up(args) => serve::up(args, context).await,
+            Self::Config(args) => config::run(&args, context),
+            Self::Hub(command) => hub::run(command, context).await,
+            Self::Worker(command) => worker::run(command, context).await,
+            Self::Completions(args) => complete(&args, context.output),
+        }
+    }
+}
+
+/// Prints a completion script, which needs neither a home folder nor a runtime.
+pub(crate) fn complete(args: &completions::CompletionsArgs, output: Output) -> Result<(), CliError> {
+    completions::run(args, Cli::command(), output)
 }

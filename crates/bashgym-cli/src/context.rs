@@ -12,9 +12,11 @@ use hf_core::{
 };
 
 use crate::account_memory::AccountMemory;
-use crate::cli::Global;
+use crate::config_file::{self, ConfigFile};
 use crate::embedded_hub::EmbeddedHub;
 use crate::error::{CliError, Kind, io_error};
+use crate::global::Global;
+use crate::kept::Kept;
 use crate::output::Output;
 
 /// What every command gets.
@@ -23,6 +25,8 @@ pub(crate) struct Context {
     pub(crate) clock: Arc<dyn Clock>,
     /// What is remembered of the account behind the configured token.
     pub(crate) account_memory: AccountMemory,
+    /// What flags and the environment leave open.
+    pub(crate) file: ConfigFile,
     global: Global,
     home: PathBuf,
 }
@@ -68,7 +72,9 @@ pub(crate) fn no_token() -> CliError {
 impl Context {
     pub(crate) fn new(global: Global, output: Output) -> Result<Self, CliError> {
         let home = home_folder()?;
+        let file = ConfigFile::open(global.config.as_deref(), &home)?;
         Ok(Self {
+            file,
             output,
             clock: Arc::new(SystemClock::new()),
             account_memory: AccountMemory::new(&home),
@@ -83,9 +89,43 @@ impl Context {
     }
 
     /// Whether the store is a database that was named.
-    #[expect(clippy::unused_self, reason = "what is configured is asked of the context")]
     pub(crate) fn has_database_url(&self) -> bool {
-        own_variable("BASHGYM_DATABASE_URL").is_some()
+        self.own("database_url").is_some()
+    }
+
+    /// The config file, if one was read.
+    pub(crate) fn config_path(&self) -> Option<&Path> {
+        self.file.path()
+    }
+
+    /// The value of a setting of this program by its name in the config file: its variable, then the file.
+    pub(crate) fn own(&self, name: &str) -> Option<String> {
+        let variable = config_file::find(name).and_then(|setting| setting.variable);
+        variable
+            .and_then(own_variable)
+            .or_else(|| self.file.text(name).map(str::to_owned))
+    }
+
+    /// Where [`Context::own`] has the value of a setting from.
+    pub(crate) fn source_of_own(&self, name: &str) -> String {
+        let variable = config_file::find(name).and_then(|setting| setting.variable);
+        let variable = variable.filter(|variable| own_variable(variable).is_some());
+        variable
+            .map(|variable| format!("environment variable {variable}"))
+            .or_else(|| self.file.source(name))
+            .unwrap_or_else(|| Source::Default.to_string())
+    }
+
+    /// Where a setting of the Hub came from, in words.
+    pub(crate) fn source_of(&self, name: &str, source: &Source) -> String {
+        let flag = match name {
+            "endpoint" => self.global.endpoint.is_some(),
+            "default_org" => self.global.org.is_some(),
+            name => name == "token",
+        };
+        // What the file says is handed on as a flag's value is.
+        let of_file = (*source == Source::Flag && !flag).then(|| self.file.source(name));
+        of_file.flatten().unwrap_or_else(|| source.to_string())
     }
 
     /// The home folder, made if it is not there; only this user may look inside.
@@ -106,7 +146,7 @@ impl Context {
         &self.home
     }
 
-    /// The settings: flags, environment, `.env` here, the official token file, defaults.
+    /// The settings: flags, environment, `.env` here, the official token file, the config file, defaults.
     pub(crate) fn settings(&self) -> Result<HuggingFaceSettings, CliError> {
         self.settings_with(self.flag_token()?)
     }
@@ -128,8 +168,31 @@ impl Context {
         };
         let input = SettingsInput::from_process()
             .with_dotenv_dir(".")
-            .with_overrides(overrides);
-        Ok(HuggingFaceSettings::resolve(input)?)
+            .with_kept(Kept::read(&self.home)?.settings(&self.home));
+        let said = HuggingFaceSettings::resolve(input.clone().with_overrides(overrides.clone()))?;
+        let overrides = self.fill_in(overrides, &said);
+        Ok(HuggingFaceSettings::resolve(input.with_overrides(overrides))?)
+    }
+
+    /// The config file's values for what neither a flag nor the environment says; it wins over what the dashboard keeps.
+    fn fill_in(&self, overrides: SettingsOverrides, said: &HuggingFaceSettings) -> SettingsOverrides {
+        let open = |name: &str| {
+            let source = said.sources().get(name);
+            let text = self
+                .file
+                .text(name)
+                .filter(|_| matches!(source, Some(Source::Default | Source::Kept { .. })));
+            text.map(str::to_owned)
+        };
+        SettingsOverrides {
+            endpoint: overrides.endpoint.or_else(|| open("endpoint")),
+            username: open("username"),
+            default_org: overrides.default_org.or_else(|| open("default_org")),
+            storage_repo: open("storage_repo"),
+            hf_home: open("hf_home").map(PathBuf::from),
+            offline: open("offline").map(|text| text == "true"),
+            token: overrides.token,
+        }
     }
 
     /// Whether commands go to the embedded Hub: asked for, or nothing else is configured.
@@ -186,9 +249,9 @@ impl Context {
     }
 
     /// The store, brought to today's form: a file in the home folder, or the PostgreSQL database that
-    /// `BASHGYM_DATABASE_URL` names.
+    /// `BASHGYM_DATABASE_URL` or the config file names.
     pub(crate) async fn store(&self) -> Result<SqlStore, CliError> {
-        match own_variable("BASHGYM_DATABASE_URL") {
+        match self.own("database_url") {
             Some(url) => Ok(SqlStore::connect(&url).await?),
             None => Ok(SqlStore::open(&self.home()?.join("bashgym.db")).await?),
         }

@@ -2,7 +2,9 @@
 
 use std::io::Read as _;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use bashgym_core::router::{Exchange, ExchangeGate};
 use bashgym_gate::{Gate, GateKey, Inspector, Policy, PolicyError, RulesError, Scanner};
 
 use crate::context::Context;
@@ -113,6 +115,11 @@ impl HomeGate {
             .with_known(self.known()))
     }
 
+    /// What cleans what was said in calls, before it is kept.
+    pub(crate) fn exchanges(&self) -> Result<Arc<dyn ExchangeGate>, CliError> {
+        Ok(Arc::new(Exchanges(Mutex::new(self.gate()?))))
+    }
+
     /// What looks for findings.
     pub(crate) fn scanner(&self) -> Result<Scanner, CliError> {
         Ok(Scanner::new(self.key.clone(), self.policy.clone())?.with_known(self.known()))
@@ -121,5 +128,15 @@ impl HomeGate {
     /// What decides about uploads.
     pub(crate) fn inspector(&self) -> Inspector {
         Inspector::new(self.key.clone(), self.policy.clone(), self.known.clone())
+    }
+}
+
+struct Exchanges(Mutex<Gate>);
+
+impl ExchangeGate for Exchanges {
+    fn clean(&self, exchange: Exchange) -> Option<Exchange> {
+        let text = serde_json::to_string(&exchange).ok()?;
+        let mut gate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        serde_json::from_str(&gate.json(&text)).ok()
     }
 }

@@ -7,13 +7,17 @@ mod account;
 mod account_memory;
 mod cli;
 mod commands;
+mod config_file;
 mod context;
 mod embedded_hub;
 mod error;
 mod files;
 mod gate;
+mod global;
 mod inference;
+mod inputs;
 mod job_token;
+mod kept;
 mod output;
 mod progress;
 mod storage;
@@ -48,14 +52,14 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, output: Output) -> Result<(), CliError> {
     if let Command::Completions(args) = &cli.command {
-        return commands::completions::run(args, output);
+        return cli::complete(args, output);
     }
     let context = Context::new(cli.global, output)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| CliError::new(Kind::Internal, "cannot start the async runtime").because(error))?;
-    let result = runtime.block_on(commands::run(cli.command, &context));
+    let result = runtime.block_on(cli.command.run(&context));
     context.account_memory.keep();
     // Work that was left behind on purpose, such as an import after Ctrl-C, must not hold the process.
     runtime.shutdown_background();

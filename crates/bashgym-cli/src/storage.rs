@@ -29,21 +29,10 @@ pub(crate) async fn check(
         ));
         Ok(json!({ "upload_bytes": new_bytes, "unknown": why }))
     };
-    let me = match connection.client.whoami().await {
-        Ok(me) => me,
-        Err(error) => return unknown(error.to_string()),
+    let (plan, used, limit) = match storage_of(connection, owner).await {
+        Ok(known) => known,
+        Err(why) => return unknown(why),
     };
-    let wallet = if me.name == owner {
-        WalletOwner::Account
-    } else {
-        WalletOwner::Org(owner.to_owned())
-    };
-    let used = match StorageUse::read(&connection.client, &wallet).await {
-        Ok(used) => used,
-        Err(error) => return unknown(error.to_string()),
-    };
-    let plan = me.plan_in(owner);
-    let limit = StorageUse::private_limit_bytes(&plan);
     let side = if private {
         used.private_bytes
     } else {
@@ -71,6 +60,63 @@ pub(crate) async fn check(
     }))
 }
 
+/// Says before the first upload where things will be stored and who may read them, and what the owner stores already.
+///
+/// How much there will be is not known yet, so nothing is refused here.
+pub(crate) async fn tell(connection: &Connection, dataset: &str, model: &str, context: &Context) {
+    let place = if connection.embedded {
+        "on this machine's own Hub".to_owned()
+    } else {
+        format!("at {}", connection.client.endpoint())
+    };
+    context.output.note(format!(
+        "Stored {place}: the dataset {dataset} and the model {model}; both are private if they are new."
+    ));
+    if connection.embedded || context.output.is_json() {
+        return;
+    }
+    let mut owners = vec![owner_of(dataset), owner_of(model)];
+    owners.dedup();
+    for owner in owners {
+        match storage_of(connection, owner).await {
+            Ok((_, used, limit)) => {
+                let of = limit.map_or_else(String::new, |limit| format!(" of {}", bytes(limit)));
+                context.output.note(format!(
+                    "{owner} stores {}{of} private already.",
+                    bytes(used.private_bytes)
+                ));
+            }
+            Err(why) => context
+                .output
+                .note(format!("What {owner} stores already is not known: {why}")),
+        }
+    }
+}
+
+fn owner_of(repo: &str) -> &str {
+    repo.split_once('/').map_or(repo, |(owner, _)| owner)
+}
+
+/// The plan of an owner, what is stored, and how much of it may be private; or why that is not known.
+async fn storage_of(connection: &Connection, owner: &str) -> Result<(Plan, StorageUse, Option<u64>), String> {
+    let me = connection
+        .client
+        .whoami()
+        .await
+        .map_err(|error| error.to_string())?;
+    let wallet = if me.name == owner {
+        WalletOwner::Account
+    } else {
+        WalletOwner::Org(owner.to_owned())
+    };
+    let used = StorageUse::read(&connection.client, &wallet)
+        .await
+        .map_err(|error| error.to_string())?;
+    let plan = me.plan_in(owner);
+    let limit = StorageUse::private_limit_bytes(&plan);
+    Ok((plan, used, limit))
+}
+
 fn refuse(plan: &Plan, owner: &str, over: u64, allow_extra: bool) -> Result<(), CliError> {
     let error = CliError::new(
         Kind::Quota,
@@ -94,6 +140,12 @@ fn refuse(plan: &Plan, owner: &str, over: u64, allow_extra: bool) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_owner_is_what_stands_before_the_slash() {
+        assert_eq!(owner_of("ada/bashgym-student"), "ada");
+        assert_eq!(owner_of("bashgym-student"), "bashgym-student");
+    }
 
     #[test]
     fn what_does_not_fit_is_refused_with_a_way_out() {

@@ -61,6 +61,18 @@ fn generate(hub: &Hub, environment: &Environment, prompts: &Path, more: &[&str])
     command
 }
 
+/// Answers in the journals of this home.
+fn answers(environment: &Environment) -> u64 {
+    let journals = std::fs::read_dir(environment.home().join("bulk"))
+        .into_iter()
+        .flatten();
+    let text: String = journals
+        .flatten()
+        .filter_map(|dir| std::fs::read_to_string(dir.path().join("journal.jsonl")).ok())
+        .collect();
+    text.matches("\"event\":\"answer\"").count() as u64
+}
+
 fn event(lines: &[Value], name: &str) -> Value {
     let found = lines.iter().find(|line| line["event"] == name);
     found.unwrap_or_else(|| panic!("no {name} in {lines:?}")).clone()
@@ -152,16 +164,7 @@ fn killed_halfway_it_goes_on_and_pays_for_no_answer_twice() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let answered = || {
-        let journals = std::fs::read_dir(environment.home().join("bulk"))
-            .into_iter()
-            .flatten();
-        let text: String = journals
-            .flatten()
-            .filter_map(|dir| std::fs::read_to_string(dir.path().join("journal.jsonl")).ok())
-            .collect();
-        text.matches("\"event\":\"answer\"").count() as u64
-    };
+    let answered = || answers(&environment);
     wait_until("some answers are in the journal", || answered() >= 8);
     // Meanwhile nobody else may work on it.
     let second = generate(&hub, &environment, &file, &[]).output().unwrap();
@@ -277,4 +280,63 @@ fn what_is_wrong_is_told_before_anything_is_asked() {
         "o",
     ]);
     assert_eq!(missing.status.code(), Some(6), "{}", stderr(&missing));
+}
+
+#[test]
+fn told_to_end_it_waits_for_the_calls_under_way_and_the_next_one_goes_on() {
+    let environment = Environment::new();
+    let hub = Hub::start(&environment, &environment.path("hub"));
+    script(&hub, &["a", "b", "c"], &json!({"first_token_latency_ms": 150}));
+    let file = prompts(&environment, 40);
+    let child = generate(&hub, &environment, &file, &["--concurrency", "2"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("some answers are in the journal", || answers(&environment) >= 4);
+    let pid = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(130), "{}", stderr(&ended));
+    let told = event(&json_lines(&ended), "result");
+    assert_eq!(
+        (&told["complete"], &told["calls"]["unclear"]),
+        (&json!(false), &json!(0))
+    );
+
+    let resumed = generate(&hub, &environment, &file, &[]).output().unwrap();
+    assert_success(&resumed);
+    let told = event(&json_lines(&resumed), "result");
+    assert_eq!(
+        (&told["complete"], &told["calls"]["unclear"]),
+        (&json!(true), &json!(0))
+    );
+    assert_eq!(calls(&hub), 40, "no answer is paid twice");
+}
+
+#[test]
+fn a_call_that_may_cost_more_than_it_may_is_not_made() {
+    let environment = Environment::new();
+    let hub = Hub::start(&environment, &environment.path("hub"));
+    script(&hub, &["a"], &json!({}));
+    let infer = |most: &str| {
+        let args = [
+            "infer",
+            "generate",
+            "--model",
+            "org/m",
+            "--max-tokens",
+            "1000",
+            "--max-usd",
+            most,
+            "Hi",
+        ];
+        hub.bashgym(&environment, args).output().unwrap()
+    };
+    let refused = infer("0.002");
+    assert_eq!(refused.status.code(), Some(5), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("--max-usd"), "{}", stderr(&refused));
+    assert_eq!(calls(&hub), 0, "nothing was sent");
+    assert_success(&infer("0.01"));
+    assert_eq!(calls(&hub), 1);
 }

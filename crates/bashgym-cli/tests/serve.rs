@@ -392,3 +392,53 @@ fn config_tells_where_each_value_came_from() {
     );
     assert_eq!(named("home")["value"], environment.home().to_str().unwrap());
 }
+
+#[test]
+fn the_config_file_says_what_flags_and_environment_leave_open() {
+    let environment = Environment::new();
+    std::fs::create_dir_all(environment.home()).unwrap();
+    let file = environment.home().join("config.toml");
+    let text = "endpoint = \"http://127.0.0.1:1\"\nusername = \"ada\"\n\n[serve]\nport = 8420\n";
+    std::fs::write(&file, text).unwrap();
+    let config = |args: &[&str]| {
+        let shown = environment
+            .bashgym([args, &["--format", "json", "config"]].concat())
+            .env("HF_USERNAME", "grace")
+            .output()
+            .unwrap();
+        assert_success(&shown);
+        json_lines(&shown)
+    };
+    let of = |lines: &[serde_json::Value], name: &str| {
+        let line = lines.iter().find(|line| line["name"] == name).unwrap();
+        (
+            line["value"].as_str().unwrap_or_default().to_owned(),
+            line["source"].to_string(),
+        )
+    };
+    let lines = config(&[]);
+    let (endpoint, from) = of(&lines, "endpoint");
+    assert!(
+        endpoint.starts_with("http://127.0.0.1:1") && from.contains("config.toml, line 1"),
+        "{from}"
+    );
+    let (port, from) = of(&lines, "serve.port");
+    assert!(port == "8420" && from.contains("config.toml, line 5"), "{from}");
+    let (name, from) = of(&lines, "username");
+    assert!(name == "grace" && from.contains("HF_USERNAME"), "{from}");
+    let (endpoint, from) = of(&config(&["--endpoint", "http://127.0.0.1:2"]), "endpoint");
+    assert!(
+        endpoint.starts_with("http://127.0.0.1:2") && from.contains("flag"),
+        "{from}"
+    );
+    let (tokens, from) = of(&lines, "models.answer_tokens");
+    assert!(tokens == "4096" && from.contains("default"), "{from}");
+    // A mistake ends every command, and names the place and the right key.
+    std::fs::write(&file, "endpint = \"http://127.0.0.1:1\"\n").unwrap();
+    let wrong = environment.bashgym(["runs", "ls"]).output().unwrap();
+    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert_eq!(wrong.status.code(), Some(2), "{said}");
+    for part in ["config.toml, line 1", "`endpint`", "`endpoint`"] {
+        assert!(said.contains(part), "{said}");
+    }
+}

@@ -160,6 +160,17 @@ fn a_student_is_served_updated_taken_back_promoted_and_removed() {
     let left = json_lines(&space(&environment, &hub, &["secrets", "ls", "demo"]));
     assert_eq!((left.len(), &left[0]["key"]), (1, &json!("OTHER")));
 
+    let unfit = space(&environment, &hub, &["fit", "trial"]);
+    assert_eq!(unfit.status.code(), Some(2), "{}", stderr(&unfit));
+    assert!(
+        stderr(&unfit).contains("5 are needed"),
+        "nobody asked it anything: {}",
+        stderr(&unfit)
+    );
+    let paused = json_lines(&space(&environment, &hub, &["pause", "trial"]));
+    assert_eq!(text(&paused[0]["stage"]), "PAUSED");
+    assert_success(&space(&environment, &hub, &["restart", "trial", "--factory"]));
+
     let build = hub
         .bashgym(&environment, ["space", "logs", "demo", "--build"])
         .output()

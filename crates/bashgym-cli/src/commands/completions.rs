@@ -1,9 +1,8 @@
 //! `bashgym completions SHELL`.
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::error::CliError;
 use crate::output::Output;
 
@@ -18,8 +17,12 @@ pub(crate) struct CompletionsArgs {
     shell: Shell,
 }
 
-pub(crate) fn run(args: &CompletionsArgs, output: Output) -> Result<(), CliError> {
+pub(crate) fn run(
+    args: &CompletionsArgs,
+    mut command: clap::Command,
+    output: Output,
+) -> Result<(), CliError> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "bashgym", &mut script);
+    clap_complete::generate(args.shell, &mut command, "bashgym", &mut script);
     output.raw(String::from_utf8_lossy(&script))
 }

@@ -25,36 +25,3 @@ pub(crate) mod token;
 pub(crate) mod train;
 pub(crate) mod wallet;
 pub(crate) mod worker;
-
-use crate::cli::Command;
-use crate::context::Context;
-use crate::error::CliError;
-
-/// Runs a command to its end.
-pub(crate) async fn run(command: Command, context: &Context) -> Result<(), CliError> {
-    match command {
-        Command::Run(args) => run::run(args, context).await,
-        Command::Runs(command) => runs::run(command, context).await,
-        Command::Sessions(command) => sessions::run(command, context).await,
-        Command::Data(command) => data::run(command, context).await,
-        Command::Train(args) => train::run(*args, context).await,
-        Command::Jobs(command) => jobs::run(command, context).await,
-        Command::Space(command) => space::run(*command, context).await,
-        Command::Budget(command) => budget::run(command, context).await,
-        Command::Generate(args) => generate::run(args, context).await,
-        Command::Infer(command) => infer::run(command, context).await,
-        Command::Route(command) => route::run(command, context).await,
-        Command::Model(command) => model::run(command, context),
-        Command::Status(args) => status::run(args, context).await,
-        Command::Doctor(args) => doctor::run(args, context).await,
-        Command::Wallet(args) => wallet::run(args, context).await,
-        Command::Token(command) => token::run(command, context).await,
-        Command::Store(command) => store::run(command, context).await,
-        Command::Serve(args) => serve::serve(args, context).await,
-        Command::Up(args) => serve::up(args, context).await,
-        Command::Config(args) => config::run(&args, context),
-        Command::Hub(command) => hub::run(command, context).await,
-        Command::Worker(command) => worker::run(command, context).await,
-        Command::Completions(args) => completions::run(&args, context.output),
-    }
-}

@@ -17,6 +17,7 @@ use crate::commands::train::TrainingOptions;
 use crate::context::{Connection, Context};
 use crate::error::{CliError, Kind};
 use crate::gate::HomeGate;
+use crate::inputs::{inputs, share};
 use crate::job_token;
 use crate::progress::RunScreen;
 use crate::student::EngineSampler;
@@ -48,7 +49,7 @@ pub(crate) struct RunArgs {
     model: String,
 
     /// The share of rows held out for validation
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = crate::commands::data::share)]
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1, value_parser = share)]
     val_fraction: f64,
 
     #[command(flatten)]
@@ -85,6 +86,10 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
     let store = Arc::new(context.store().await?);
     let service = service(context, &connection, &store, Arc::new(EmbeddedBackend))?;
     let (record, continued) = service.find_or_create(spec, args.new).await?;
+    if !continued {
+        let (dataset, model) = (&record.spec.dataset_repo, &record.spec.model_repo);
+        crate::storage::tell(&connection, dataset, model, context).await;
+    }
     let screen = RunScreen::new(context.output);
     let sink = Sink {
         context,
@@ -102,28 +107,6 @@ pub(crate) async fn run(args: RunArgs, context: &Context) -> Result<(), CliError
             interrupted(args.cancel_on_interrupt, context, &connection, store.as_ref(), record.id).await
         }
     }
-}
-
-/// Without paths, the folders where agents keep their sessions.
-pub(crate) fn inputs(paths: &[PathBuf]) -> Result<Vec<PathBuf>, CliError> {
-    if paths.is_empty() {
-        let found: Vec<PathBuf> = crate::commands::sessions::agent_homes()
-            .folders()
-            .into_iter()
-            .map(|folder| folder.path)
-            .collect();
-        if found.is_empty() {
-            return Err(
-                CliError::new(Kind::Data, "no coding agent has left sessions on this machine")
-                    .hint("name a folder of session logs: bashgym run PATH"),
-            );
-        }
-        return Ok(found);
-    }
-    paths
-        .iter()
-        .map(|path| std::path::absolute(path).map_err(|error| crate::error::io_error("find", path, error)))
-        .collect()
 }
 
 pub(crate) async fn interrupted(

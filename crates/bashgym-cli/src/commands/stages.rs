@@ -8,12 +8,11 @@ use bashgym_traces::{ImportOptions, RowKind, StageRecord, TracesError, WorkDir, 
 use clap::Args;
 use serde_json::json;
 
-use crate::commands::data::share;
 use crate::commands::labels::labels_file;
-use crate::commands::run::inputs;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::gate::HomeGate;
+use crate::inputs::{inputs, share};
 
 /// What the rows are, and what is left out.
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use bashgym_core::bulk::{
     work_id,
 };
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::options::Ready;
@@ -18,11 +19,32 @@ use crate::error::{CliError, Kind};
 use crate::gate::HomeGate;
 use crate::output::plain;
 
+/// What was asked, and where the answers are.
+pub(crate) struct Asked {
+    pub(crate) ran: Ran,
+    pub(crate) journal: Arc<Journal>,
+}
+
 /// Tells the price, asks, and writes the output; stops cleanly at a cap, a dead provider, or Ctrl-C.
 pub(crate) async fn drive(work: Arc<dyn Work>, ready: Ready, context: &Context) -> Result<(), CliError> {
-    let output = context.output;
     let out = check_output(&*work, &ready.out)?;
-    let journal_dir = context.home()?.join("bulk").join(work_id(&*work, &out));
+    let Some(Asked { ran, journal }) = ask_all(&work, &ready, &out, context).await? else {
+        return Ok(());
+    };
+    let result = finish(&work, &journal, &out, &ran, context).await?;
+    report(&out, &ran, result.as_ref(), context)?;
+    ended(ran)
+}
+
+/// Tells the price and asks; none where that is all that was wanted. `out` names the work beside its command.
+pub(crate) async fn ask_all(
+    work: &Arc<dyn Work>,
+    ready: &Ready,
+    out: &Path,
+    context: &Context,
+) -> Result<Option<Asked>, CliError> {
+    let output = context.output;
+    let journal_dir = context.home()?.join("bulk").join(work_id(&**work, out));
     let journal = Arc::new(Journal::open(&journal_dir)?);
     // On this machine's own Hub nothing leaves it.
     let gate = if ready.connection.client.endpoint().is_loopback() {
@@ -31,7 +53,7 @@ pub(crate) async fn drive(work: Arc<dyn Work>, ready: Ready, context: &Context) 
         Some(HomeGate::open(context)?.inspector())
     };
     let told = estimate(
-        &work,
+        work,
         &ready.desk,
         &journal,
         gate.as_ref(),
@@ -53,7 +75,7 @@ pub(crate) async fn drive(work: Arc<dyn Work>, ready: Ready, context: &Context) 
         }
     }
     if ready.dry_run {
-        return Ok(());
+        return Ok(None);
     }
     let concurrency = ready.options.concurrency;
     let runner = Runner::new(
@@ -64,12 +86,13 @@ pub(crate) async fn drive(work: Arc<dyn Work>, ready: Ready, context: &Context) 
         ready.options.clone(),
     );
     let screen = BulkScreen::new(output, told.questions);
-    let ran = ask(&runner, &work, concurrency, &screen).await;
+    let ran = ask(&runner, work, concurrency, &screen).await;
     screen.finish();
-    let ran = ran?;
-    drop(runner);
-    let result = finish(&work, &journal, &out, &ran, context).await?;
-    report(&out, &ran, result.as_ref(), context)?;
+    Ok(Some(Asked { ran: ran?, journal }))
+}
+
+/// Why it ended early, if it did.
+pub(crate) fn ended(ran: Ran) -> Result<(), CliError> {
     match ran.stopped {
         None if ran.counts.answered + ran.counts.from_journal == 0 && ran.counts.failed > 0 => {
             Err(CliError::new(Kind::Unreachable, "no question was answered")
@@ -80,7 +103,7 @@ pub(crate) async fn drive(work: Arc<dyn Work>, ready: Ready, context: &Context) 
     }
 }
 
-/// Asks until all is asked, or until Ctrl-C: the first one lets calls under way end, the second one does not wait for them.
+/// Asks until all is asked, or until Ctrl-C or SIGTERM: the first one lets calls under way end, the second one does not wait for them.
 async fn ask(
     runner: &Runner,
     work: &Arc<dyn Work>,
@@ -89,11 +112,13 @@ async fn ask(
 ) -> Result<Ran, CliError> {
     let stop = CancellationToken::new();
     let show = |counts: Counts| screen.show(counts);
+    let mut terminate = signal(SignalKind::terminate())
+        .map_err(|error| CliError::new(Kind::Internal, "cannot listen for signals").because(error))?;
     let mut asking = Box::pin(runner.run(ask_stream(work, concurrency * 2), &stop, &show));
     loop {
         tokio::select! {
             ran = &mut asking => return Ok(ran?),
-            _ = tokio::signal::ctrl_c() => {
+            () = async { tokio::select! { _ = tokio::signal::ctrl_c() => {} _ = terminate.recv() => {} } } => {
                 if stop.is_cancelled() {
                     return Err(CliError::new(
                         Kind::Interrupted,

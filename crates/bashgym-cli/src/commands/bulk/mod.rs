@@ -12,11 +12,13 @@ use bashgym_traces::RowKind;
 use clap::Args;
 
 use self::drive::drive;
-use self::options::{BulkFlags, Ready};
-use crate::commands::data::share;
+pub(crate) use self::drive::{Asked, ask_all, ended};
+pub(crate) use self::options::BulkFlags;
+use self::options::Ready;
 use crate::commands::stages::{self, RowArgs, RowFlags};
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
+use crate::inputs::share;
 
 /// Asks for the same tasks in other words.
 #[derive(Debug, Args)]

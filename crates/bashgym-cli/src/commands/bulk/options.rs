@@ -72,12 +72,30 @@ impl Ready {
     }
 }
 
+fn missing(what: &str) -> CliError {
+    CliError::new(Kind::Usage, format!("{what} is missing"))
+}
+
 impl BulkFlags {
+    /// The model.
+    pub(crate) fn model(&self) -> Result<ModelRef, CliError> {
+        self.model.clone().ok_or_else(|| missing("--model MODEL"))
+    }
+
+    /// Whether nobody is to be asked.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
     /// Connects to the Hub.
     pub(crate) async fn ready(&self, context: &Context) -> Result<Ready, CliError> {
-        let missing = |what: &str| CliError::new(Kind::Usage, format!("{what} is missing"));
-        let model = self.model.clone().ok_or_else(|| missing("--model MODEL"))?;
         let out = self.out.clone().ok_or_else(|| missing("--out DIR"))?;
+        self.ready_for(out, context).await
+    }
+
+    /// Connects to the Hub, for work that writes here or nowhere.
+    pub(crate) async fn ready_for(&self, out: PathBuf, context: &Context) -> Result<Ready, CliError> {
+        let model = self.model()?;
         let connection = context.connect().await?;
         let mut config = HfInferenceConfig {
             provider: self.provider.clone(),

@@ -1,23 +1,24 @@
 //! `bashgym data`: build, scan, review, push, pull, list, remove.
 
+mod build;
 mod review;
 pub(crate) mod scan;
 mod show;
 
 use std::path::PathBuf;
 
-use bashgym_core::publish::{DatasetBuild, PublishGate, build_dataset_dir};
+use bashgym_core::publish::PublishGate;
 use clap::{Args, Subcommand};
 use hf_core::RepoType;
 use hf_datasets::{DatasetConfig, HfDatasetManager, RepoFiles};
 use serde_json::json;
 
 use crate::commands::bulk;
-use crate::commands::run::inputs;
 use crate::commands::stages;
 use crate::context::{Connection, Context};
-use crate::error::{CliError, Kind, io_error};
+use crate::error::{CliError, Kind};
 use crate::gate::HomeGate;
+use crate::inputs::share;
 use crate::output::bytes;
 use crate::progress::short;
 use crate::transfer::TransferScreen;
@@ -179,17 +180,9 @@ pub(crate) struct RmArgs {
     yes: bool,
 }
 
-/// Reads a share: above 0, below 1.
-pub(crate) fn share(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(share) if share > 0.0 && share < 1.0 => Ok(share),
-        _ => Err("a share is a number above 0 and below 1".to_owned()),
-    }
-}
-
 pub(crate) async fn run(command: DataCommand, context: &Context) -> Result<(), CliError> {
     match command {
-        DataCommand::Build(args) => build(args, context).await,
+        DataCommand::Build(args) => build::run(args, context).await,
         DataCommand::Scan(args) => scan::run(&args, context),
         DataCommand::Review(args) => review::run(&args, context),
         DataCommand::Import(args) => stages::import(&args, context),
@@ -205,37 +198,6 @@ pub(crate) async fn run(command: DataCommand, context: &Context) -> Result<(), C
         DataCommand::Ls(args) => list(&args, context).await,
         DataCommand::Rm(args) => remove(&args, context).await,
     }
-}
-
-async fn build(args: BuildArgs, context: &Context) -> Result<(), CliError> {
-    let out = std::path::absolute(&args.out).map_err(|error| io_error("find", &args.out, error))?;
-    let build = DatasetBuild {
-        inputs: inputs(&args.paths)?,
-        out_dir: out.clone(),
-        seed: args.seed,
-        val_fraction: args.val_fraction,
-        repo_id: args.repo.as_ref().map(ToString::to_string),
-        config: args.flags.config(args.work.clone(), context)?,
-    };
-    let gate = HomeGate::open(context)?.gate()?;
-    let (progress, mut updates) = tokio::sync::mpsc::channel(16);
-    let drain = async { while updates.recv().await.is_some() {} };
-    let (done, ()) = tokio::join!(build_dataset_dir(build, gate.into(), progress), drain);
-    let (built, manifest) = done?;
-    if context.output.is_json() {
-        return context
-            .output
-            .json(&json!({ "event": "manifest", "dir": built.dir, "manifest": manifest }));
-    }
-    context.output.line(out.display())?;
-    context.output.note(format!(
-        "{} sessions gave {} rows to train on and {} held out. Look at README.md there, then: bashgym data push {} NAME",
-        built.sessions,
-        built.rows_train,
-        built.rows_val,
-        args.out.display()
-    ));
-    Ok(())
 }
 
 /// The datasets of a namespace; without one, of the connection's own.
@@ -260,11 +222,17 @@ async fn push(args: &PushArgs, context: &Context) -> Result<(), CliError> {
         .namespace()
         .unwrap_or(connection.namespace.as_str())
         .to_owned();
+    let size = folder_bytes(&args.dir);
+    let seen_by = if config.private { "private" } else { "public" };
+    context.output.note(format!(
+        "At most {} go to the dataset {repo} ({seen_by} if it is new).",
+        crate::output::bytes(size)
+    ));
     let storage = crate::storage::check(
         &connection,
         &owner,
         config.private,
-        folder_bytes(&args.dir),
+        size,
         args.card.extra_storage,
         context,
     )

@@ -38,6 +38,9 @@ struct Answer<'a> {
 pub(crate) async fn run(args: ClassifyArgs, context: &Context) -> Result<(), CliError> {
     let text = text_or_stdin(args.text.as_ref())?;
     let desk = args.call.desk(context).await?;
+    // Nobody names a price for it but the Hub on this machine.
+    args.call
+        .within(desk.is_free().then_some(hf_core::MicroUsd::ZERO))?;
     let answer = desk.classify(&args.call.model, &text, args.top_k).await?;
     let output = context.output;
     if output.is_json() {

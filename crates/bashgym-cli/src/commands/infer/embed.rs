@@ -45,6 +45,9 @@ pub(crate) async fn run(args: EmbedArgs, context: &Context) -> Result<(), CliErr
         args.texts
     };
     let desk = args.call.desk(context).await?;
+    // Nobody names a price for it but the Hub on this machine.
+    args.call
+        .within(desk.is_free().then_some(hf_core::MicroUsd::ZERO))?;
     let options = EmbedOptions {
         normalize: args.normalize,
         purpose: Some("infer embed".to_owned()),

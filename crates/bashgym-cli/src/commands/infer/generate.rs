@@ -59,6 +59,9 @@ pub(crate) async fn run(args: GenerateArgs, context: &Context) -> Result<(), Cli
     request.options.seed = args.seed;
     request.purpose = Some("infer generate".to_owned());
     let desk = args.call.desk(context).await?;
+    if args.call.max_usd.is_some() {
+        args.call.within(desk.worst_case(&request).await?)?;
+    }
     let output = context.output;
     if output.is_json() {
         let answer = desk.chat(&request).await?;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bashgym_core::inference::{InferenceDesk, InferenceFailure, UnknownPrice};
 use clap::{Args, Subcommand};
+use hf_core::MicroUsd;
 use hf_inference::{CallReport, HfInferenceConfig, InferenceError, ModelRef, ProviderChoice, Routing};
 use serde::Serialize;
 
@@ -67,9 +68,30 @@ pub(crate) struct CallOptions {
     /// Make the call even if nobody names its price; it counts as unknown
     #[arg(long)]
     allow_unknown_price: bool,
+    /// Make the call only if it costs no more than this, all tries together, in US dollars
+    #[arg(long, value_name = "USD", conflicts_with = "allow_unknown_price")]
+    max_usd: Option<MicroUsd>,
 }
 
 impl CallOptions {
+    /// Refuses a call that may cost more than `--max-usd`; nothing is sent.
+    fn within(&self, worst: Option<MicroUsd>) -> Result<(), CliError> {
+        match (self.max_usd, worst) {
+            (None, _) => Ok(()),
+            (Some(most), Some(worst)) if worst <= most => Ok(()),
+            (Some(most), Some(worst)) => Err(CliError::new(
+                Kind::Quota,
+                format!("the call may cost {worst}, more than the {most} of --max-usd; nothing was sent"),
+            )
+            .hint("bound the answer with --max-tokens, allow fewer --tries, or take :cheapest")),
+            (Some(_), None) => Err(CliError::new(
+                Kind::Quota,
+                "nobody names the price of the call, so that --max-usd cannot be kept; nothing was sent",
+            )
+            .hint("bashgym infer models lists models with a price")),
+        }
+    }
+
     /// The desk where these calls are paid for.
     async fn desk(&self, context: &Context) -> Result<InferenceDesk, CliError> {
         let mut config = HfInferenceConfig {

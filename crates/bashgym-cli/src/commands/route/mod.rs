@@ -1,7 +1,9 @@
 //! `bashgym route`: which model answered which call, and why.
 
+mod calibrate;
 mod candidates;
 mod explain;
+mod models;
 mod replay;
 mod verdict;
 
@@ -23,6 +25,10 @@ pub(crate) enum RouteCommand {
     Explain(explain::ExplainArgs),
     /// What another strategy would have cost and been worth
     Replay(replay::ReplayArgs),
+    /// Measure what a student's confidence is worth
+    Calibrate(Box<calibrate::CalibrateArgs>),
+    /// List what is kept of models: how far their confidence can be believed, their share of requests
+    Models,
     /// Say whether an answer was right
     Report(verdict::ReportArgs),
     /// Write escalated calls as candidates for the next dataset
@@ -97,6 +103,8 @@ pub(crate) async fn run(command: RouteCommand, context: &Context) -> Result<(), 
         RouteCommand::Ls(args) => list(&args, context).await,
         RouteCommand::Explain(args) => explain::run(&args, context).await,
         RouteCommand::Replay(args) => replay::run(&args, context).await,
+        RouteCommand::Calibrate(args) => Box::pin(calibrate::run(*args, context)).await,
+        RouteCommand::Models => models::run(context).await,
         RouteCommand::Report(args) => verdict::run(&args, context).await,
         RouteCommand::Candidates(args) => candidates::run(&args, context).await,
         RouteCommand::Prune(args) => {
@@ -159,7 +167,8 @@ async fn list(args: &LsArgs, context: &Context) -> Result<(), CliError> {
             verdict_word(record).to_owned(),
         ]);
     }
-    output.line(shown)
+    output.line(shown)?;
+    models::notes(context).await
 }
 
 fn strategy(record: &DecisionRecord) -> &'static str {

@@ -1,6 +1,10 @@
 //! `bashgym route replay`.
 
-use bashgym_core::router::{DecisionRecord, Replay, ReplaySum, RouteStore, RoutingStrategy};
+use std::sync::Arc;
+
+use bashgym_core::router::{
+    DecisionRecord, Replay, ReplaySum, RouteStore, RoutingStrategy, Seen, model_notes,
+};
 use clap::Args;
 
 use super::Since;
@@ -57,7 +61,9 @@ pub(crate) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), CliE
         }
         decisions.extend(page);
     }
-    let replay = Replay::of(&decisions, args.strategy);
+    let notes = model_notes(&store).await?.into_iter();
+    let calibrations = notes.filter_map(|note| Some((note.model, Arc::new(note.calibration?))));
+    let replay = Replay::with(&decisions, args.strategy, &calibrations.collect());
     let output = context.output;
     if !output.is_human() {
         return output.json(&replay);
@@ -80,6 +86,7 @@ pub(crate) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), CliE
         shown.add_row(row(what, sum));
     }
     output.line(shown)?;
+    output.note(seen(&replay.seen));
     if replay.named > 0 {
         output.note(format!(
             "{} calls named their model and are left out.",
@@ -87,6 +94,27 @@ pub(crate) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), CliE
         ));
     }
     Ok(())
+}
+
+/// What verdicts alone say, for a person.
+fn seen(seen: &Seen) -> String {
+    let (Some(quality), Some((low, high))) = (seen.quality, seen.quality_interval) else {
+        return "Nobody judged an answer it would have given too: what it is worth is only believed."
+            .to_owned();
+    };
+    let told = format!(
+        "By {} verdicts on answers it would have given too: right {:.1} % (90 %: {:.1} to {:.1} %), for {:.0} % of the judged calls.",
+        seen.verdicts,
+        quality * 100.0,
+        low * 100.0,
+        high * 100.0,
+        seen.covered * 100.0
+    );
+    if seen.is_thin {
+        format!("{told} That is too little to go by.")
+    } else {
+        told
+    }
 }
 
 fn row(what: &str, sum: &ReplaySum) -> [String; 7] {

@@ -1,6 +1,6 @@
 //! What the server is made of, out of this home: the Hub, the gate, the account, the token.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use bashgym_server::{
     AccountView, Code, Composition, FindingView, HubConnection, Problem, SettingView, TokenView,
 };
 use bashgym_store::SqlStore;
-use hf_core::{HfClient, TokenStore, Wallet};
+use hf_core::{HfClient, Namespace, Source, TokenStore, Wallet};
 use serde_json::{Value, json};
 
 use crate::account::Look;
@@ -23,6 +23,7 @@ use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::gate::HomeGate;
 use crate::job_token;
+use crate::kept::Kept;
 use crate::student::{EngineChat, EngineSampler};
 
 /// For how long an account that was looked at is taken to be as it was.
@@ -36,6 +37,7 @@ pub(super) struct HomeComposition {
     endpoint: String,
     known: Mutex<Option<Known>>,
     looked: Mutex<Option<(Duration, String, AccountView)>>,
+    keeping: Mutex<()>,
 }
 
 /// A connection, and what it was made from.
@@ -53,7 +55,18 @@ impl HomeComposition {
             endpoint,
             known: Mutex::default(),
             looked: Mutex::default(),
+            keeping: Mutex::default(),
         })
+    }
+
+    /// Changes what this home keeps of a person's choices.
+    fn keep(&self, change: impl FnOnce(&mut Kept)) -> Result<(), Problem> {
+        let home = self.context.home().map_err(problem)?;
+        // One after the other: each reads what the one before wrote.
+        let _turn = self.keeping.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = Kept::read(home).map_err(problem)?;
+        change(&mut kept);
+        kept.write(home).map_err(problem)
     }
 
     /// What a connection would be made from now: the token, or the record of the embedded Hub.
@@ -69,9 +82,10 @@ impl HomeComposition {
         if self.context.is_embedded(&settings) {
             return Ok((self.context.embedded_hub().record(), true));
         }
-        let token = settings.token.as_ref();
+        let token = settings.token.as_ref().map(hf_core::Token::expose);
+        let org = settings.default_org.as_ref().map(ToString::to_string);
         Ok((
-            token.map(|token| token.expose().to_owned()).unwrap_or_default(),
+            format!("{} {}", token.unwrap_or_default(), org.unwrap_or_default()),
             false,
         ))
     }
@@ -271,6 +285,42 @@ impl Composition for HomeComposition {
             "stored": true, "name": me.name, "plan": me.plan().to_string(),
             "role": me.token_role().map(ToString::to_string),
         }))
+    }
+
+    async fn set_default_org(&self, name: Option<String>) -> Result<(), Problem> {
+        let settings = self.context.settings().map_err(problem)?;
+        let source = settings.sources().get("default_org");
+        if let Some(source) = source.filter(|source| !matches!(source, Source::Default | Source::Kept { .. }))
+        {
+            return Err(Problem::new(
+                Code::Conflict,
+                format!("the organisation comes from the {source}, which wins over what is chosen here"),
+            ));
+        }
+        if let Some(name) = &name {
+            Namespace::parse(name)?;
+            if settings.token.is_some() && !self.context.is_embedded(&settings) {
+                let me = HfClient::from_settings(&settings)?.whoami().await?;
+                let orgs: Vec<&str> = me.orgs.iter().map(|org| org.name.as_str()).collect();
+                if !orgs.contains(&name.as_str()) {
+                    let are = if orgs.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        orgs.join(", ")
+                    };
+                    return Err(Problem::new(
+                        Code::Invalid,
+                        format!("{} is no member of an organisation {name}", me.name),
+                    )
+                    .hint(format!("its organisations are: {are}")));
+                }
+            }
+        }
+        self.keep(|kept| kept.default_org = name)
+    }
+
+    fn set_roots(&self, folders: &[PathBuf]) -> Result<(), Problem> {
+        self.keep(|kept| kept.roots = folders.to_vec())
     }
 
     fn remove_token(&self) -> Result<bool, Problem> {

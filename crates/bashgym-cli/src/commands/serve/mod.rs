@@ -3,9 +3,11 @@
 mod composition;
 mod models;
 
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::str::FromStr;
 use std::sync::Arc;
 
 use bashgym_core::ledger::Ledger;
@@ -16,10 +18,12 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::composition::HomeComposition;
-use crate::commands::sessions::agent_homes;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
 use crate::files::write_whole;
+use crate::gate::HomeGate;
+use crate::inputs::agent_homes;
+use crate::kept::Kept;
 
 /// Serves the API, live events and pages.
 #[derive(Debug, Args)]
@@ -30,12 +34,12 @@ Examples:
 
 The key is made once and kept in the home folder; only this user can read it. SIGTERM and Ctrl-C let requests end.")]
 pub(crate) struct ServeArgs {
-    /// The address to listen on
-    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
-    host: IpAddr,
-    /// The port; 0 picks a free one
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    port: u16,
+    /// The address to listen on; 127.0.0.1 where nobody says
+    #[arg(long, value_name = "IP")]
+    host: Option<IpAddr>,
+    /// The port; 0, which picks a free one, where nobody says
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
     /// Let other machines reach it, where `--host` is not this machine alone; put TLS in front of it
     #[arg(long)]
     allow_remote: bool,
@@ -50,6 +54,56 @@ pub(crate) struct ServeArgs {
     key_file: Option<PathBuf>,
     #[command(flatten)]
     models: models::ModelArgs,
+}
+
+impl ServeArgs {
+    /// With what the config file says where a flag says nothing.
+    fn filled_in(mut self, context: &Context) -> Result<Self, CliError> {
+        self.host = configured(self.host, "serve.host", context)?;
+        self.port = configured(self.port, "serve.port", context)?;
+        if self.hosts.is_empty() {
+            self.hosts = context.file.texts("serve.allow_hosts").to_vec();
+        }
+        if self.roots.is_empty() {
+            self.roots = context
+                .file
+                .texts("serve.roots")
+                .iter()
+                .map(PathBuf::from)
+                .collect();
+        }
+        self.key_file = configured(self.key_file, "serve.key_file", context)?;
+        Ok(self)
+    }
+}
+
+/// A flag's value, or what the environment or the config file says, read as the flag's would be.
+fn configured<T>(flag: Option<T>, name: &str, context: &Context) -> Result<Option<T>, CliError>
+where
+    T: FromStr<Err: Display>,
+{
+    let read = |text: &str| text.parse::<T>().map_err(|error| error.to_string());
+    configured_by(flag, name, context, read)
+}
+
+/// The same, with the flag's own way to read.
+fn configured_by<T>(
+    flag: Option<T>,
+    name: &str,
+    context: &Context,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, CliError> {
+    if flag.is_some() {
+        return Ok(flag);
+    }
+    let wrong = |why| {
+        let place = context.source_of_own(name);
+        CliError::new(Kind::Usage, format!("{name} ({place}): {why}"))
+    };
+    context
+        .own(name)
+        .map(|text| read(&text).map_err(wrong))
+        .transpose()
 }
 
 /// Serves and opens the browser; on this machine's own Hub where there is no token.
@@ -78,6 +132,7 @@ struct Record {
 }
 
 pub(crate) async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliError> {
+    let args = args.filled_in(context)?;
     let key = key(&args, context)?;
     let server = bind(args, key.clone(), context).await?;
     ready(&server, &key, context)?;
@@ -85,7 +140,8 @@ pub(crate) async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliE
 }
 
 /// Serves, or finds the server that runs already, and opens the browser there.
-pub(crate) async fn up(args: UpArgs, context: &Context) -> Result<(), CliError> {
+pub(crate) async fn up(mut args: UpArgs, context: &Context) -> Result<(), CliError> {
+    args.serve = args.serve.filled_in(context)?;
     let key = key(&args.serve, context)?;
     if let Some(running) = running(context, &key).await? {
         let link = running.login_url().await.map_err(|error| {
@@ -137,27 +193,37 @@ async fn bind(args: ServeArgs, key: ServerKey, context: &Context) -> Result<Serv
         .collect::<Result<Vec<_>, _>>();
     let roots = absolute.map_err(|error| CliError::new(Kind::Io, "cannot find a folder").because(error))?;
     let folders = agents.folders().into_iter().map(|folder| folder.path);
+    let open = Roots::open(folders.chain(roots).chain([datasets_dir.clone()]));
+    open.set_added(Kept::read(&home)?.roots);
+    let mut gateway = GatewayParts {
+        routes: store.clone(),
+        ..args.models.parts(context)?
+    };
+    if gateway.policy.keep_exchanges {
+        gateway.gate = Some(HomeGate::open(context)?.exchanges()?);
+    }
     let parts = ServerParts {
         version: env!("CARGO_PKG_VERSION"),
         composition: Arc::new(HomeComposition::new(context.again()?, store.clone())?),
         store: store.clone(),
         jobs: store.clone(),
+        seen: store.clone(),
         tasks: store.clone(),
         events: store.clone(),
         calls: store.clone(),
         ledger: Ledger::new(store.clone(), Arc::clone(&context.clock)),
         clock: Arc::clone(&context.clock),
-        roots: Arc::new(Roots::open(folders.chain(roots).chain([datasets_dir.clone()]))),
+        roots: Arc::new(open),
         agents,
         datasets_dir,
         work_dir: home.join("plan"),
-        gateway: GatewayParts {
-            routes: store.clone(),
-            ..args.models.parts()?
-        },
+        gateway,
     };
     let config = ServerConfig {
-        address: SocketAddr::new(args.host, args.port),
+        address: SocketAddr::new(
+            args.host.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            args.port.unwrap_or(0),
+        ),
         allow_remote: args.allow_remote,
         key,
         hosts: args.hosts,

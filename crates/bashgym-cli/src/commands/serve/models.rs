@@ -1,4 +1,4 @@
-//! The models behind the gateway's names: flags, then variables.
+//! The models behind the gateway's names: flags, then variables, then the config file.
 
 use bashgym_core::backend::{BackendRole, Upstream, Wire, parse_price};
 use bashgym_core::router::RoutingStrategy;
@@ -7,11 +7,14 @@ use clap::Args;
 use hf_core::{Endpoint, SecretValue};
 use hf_inference::{ModelRef, TokenPrice};
 
-use crate::context::own_variable;
+use super::{configured, configured_by};
+use crate::context::{Context, own_variable};
 use crate::error::{CliError, Kind};
 
 const ANTHROPIC: &str = "https://api.anthropic.com";
 const OPENAI: &str = "https://api.openai.com/v1";
+/// Tokens of an answer at most, where nobody says.
+const ANSWER_TOKENS: u32 = 4096;
 
 /// Which models the OpenAI-compatible API under /v1 offers. Keys come from variables, never from flags.
 #[expect(clippy::doc_markdown, reason = "these are the texts of `--help`")]
@@ -52,9 +55,9 @@ pub(super) struct ModelArgs {
     /// progressive with the quality wanted behind a colon [variable: BASHGYM_ROUTING]
     #[arg(long, value_name = "STRATEGY")]
     strategy: Option<RoutingStrategy>,
-    /// Tokens of an answer at most, where a request to a teacher or a student at a URL does not say
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    answer_tokens: u32,
+    /// Tokens of an answer at most, where a request to a teacher or a student at a URL does not say; 4096
+    #[arg(long, value_name = "N", value_parser = answer_tokens)]
+    answer_tokens: Option<u32>,
     /// Make calls even if nobody names their price; caps then cannot count them
     #[arg(long)]
     allow_unknown_price: bool,
@@ -63,11 +66,12 @@ pub(super) struct ModelArgs {
     keep_exchanges: bool,
 }
 
-/// A variable's value, read as a flag's would be.
-fn variable<T>(name: &str, read: impl Fn(&str) -> Result<T, String>) -> Result<Option<T>, CliError> {
-    own_variable(name)
-        .map(|text| read(&text).map_err(|why| CliError::new(Kind::Usage, format!("{name}: {why}"))))
-        .transpose()
+fn answer_tokens(text: &str) -> Result<u32, String> {
+    let number = text
+        .parse()
+        .ok()
+        .filter(|number| (1..=1_000_000).contains(number));
+    number.ok_or_else(|| "the tokens of an answer are 1 to 1000000".to_owned())
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {
@@ -134,72 +138,64 @@ impl At {
 impl ModelArgs {
     /// The models, with their addresses and keys. A name without an address is one at the Hub, for a student, and at the maker
     /// of the model, for a teacher.
-    pub(super) fn parts(&self) -> Result<GatewayParts, CliError> {
-        let own = |flag: &Option<String>, name: &str| flag.clone().or_else(|| own_variable(name));
+    pub(super) fn parts(&self, context: &Context) -> Result<GatewayParts, CliError> {
+        let is_on = |flag: bool, name: &str| flag || context.file.is_on(name);
+        let answer_tokens =
+            configured_by(self.answer_tokens, "models.answer_tokens", context, answer_tokens)?;
+        let answer_tokens = answer_tokens.unwrap_or(ANSWER_TOKENS);
         let mut parts = GatewayParts {
-            allow_unknown_price: self.allow_unknown_price,
+            allow_unknown_price: is_on(self.allow_unknown_price, "models.allow_unknown_price"),
             ..GatewayParts::default()
         };
-        let strategy = |text: &str| text.parse::<RoutingStrategy>().map_err(|error| error.to_string());
-        let strategy = match self.strategy {
-            Some(strategy) => Some(strategy),
-            None => variable("BASHGYM_ROUTING", strategy)?,
-        };
-        if let Some(strategy) = strategy {
+        if let Some(strategy) = configured(self.strategy, "models.strategy", context)? {
             parts.policy.strategy = strategy;
         }
-        parts.policy.keep_exchanges = self.keep_exchanges;
-        let model = |text: &str| text.parse::<ModelRef>().map_err(|error| error.to_string());
-        parts.hf = match &self.hf_model {
-            Some(model) => Some(model.clone()),
-            None => variable("BASHGYM_HF_MODEL", model)?,
-        };
-        if let Some(name) = own(&self.teacher, "BASHGYM_TEACHER") {
-            let url = match &self.teacher_url {
-                Some(url) => Some(url.clone()),
-                None => variable("BASHGYM_TEACHER_URL", endpoint)?,
-            };
-            let url = match url {
-                Some(url) => url,
-                None if name.starts_with("claude") => ANTHROPIC.parse()?,
-                None => OPENAI.parse()?,
-            };
-            let at = At {
-                role: BackendRole::Teacher,
-                model: name,
-                url,
-                wire: self.teacher_api,
-                price: match self.teacher_price {
-                    Some(price) => Some(price),
-                    None => variable("BASHGYM_TEACHER_PRICE", parse_price)?,
-                },
-                key_env: self.teacher_key_env.clone(),
-            };
-            parts.upstreams.push(at.upstream(self.answer_tokens)?);
+        parts.policy.keep_exchanges = is_on(self.keep_exchanges, "models.keep_exchanges");
+        parts.hf = configured(self.hf_model.clone(), "models.hf_model", context)?;
+        if let Some(teacher) = self.teacher(context)? {
+            parts.upstreams.push(teacher.upstream(answer_tokens)?);
         }
-        if let Some(name) = own(&self.student, "BASHGYM_STUDENT") {
-            let url = match &self.student_url {
-                Some(url) => Some(url.clone()),
-                None => variable("BASHGYM_STUDENT_URL", endpoint)?,
-            };
-            let Some(url) = url else {
-                parts.student = Some(name.parse()?);
-                return Ok(parts);
-            };
-            let at = At {
-                role: BackendRole::Student,
-                model: name,
-                url,
-                wire: None,
-                price: match self.student_price {
-                    Some(price) => Some(price),
-                    None => variable("BASHGYM_STUDENT_PRICE", parse_price)?,
-                },
-                key_env: self.student_key_env.clone(),
-            };
-            parts.upstreams.push(at.upstream(self.answer_tokens)?);
+        if let Some(name) = configured(self.student.clone(), "models.student", context)? {
+            match self.student_at(&name, context)? {
+                Some(at) => parts.upstreams.push(at.upstream(answer_tokens)?),
+                None => parts.student = Some(name.parse()?),
+            }
         }
         Ok(parts)
+    }
+
+    fn teacher(&self, context: &Context) -> Result<Option<At>, CliError> {
+        let Some(model) = configured(self.teacher.clone(), "models.teacher", context)? else {
+            return Ok(None);
+        };
+        let url = configured_by(self.teacher_url.clone(), "models.teacher_url", context, endpoint)?;
+        let url = match url {
+            Some(url) => url,
+            None if model.starts_with("claude") => ANTHROPIC.parse()?,
+            None => OPENAI.parse()?,
+        };
+        Ok(Some(At {
+            role: BackendRole::Teacher,
+            model,
+            url,
+            wire: configured(self.teacher_api, "models.teacher_api", context)?,
+            price: configured_by(self.teacher_price, "models.teacher_price", context, parse_price)?,
+            key_env: configured(self.teacher_key_env.clone(), "models.teacher_key_env", context)?,
+        }))
+    }
+
+    /// The student, where it has an address of its own.
+    fn student_at(&self, name: &str, context: &Context) -> Result<Option<At>, CliError> {
+        let url = configured_by(self.student_url.clone(), "models.student_url", context, endpoint)?;
+        let Some(url) = url else { return Ok(None) };
+        Ok(Some(At {
+            role: BackendRole::Student,
+            model: name.to_owned(),
+            url,
+            wire: None,
+            price: configured_by(self.student_price, "models.student_price", context, parse_price)?,
+            key_env: configured(self.student_key_env.clone(), "models.student_key_env", context)?,
+        }))
     }
 }
 

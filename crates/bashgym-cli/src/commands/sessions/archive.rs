@@ -10,9 +10,9 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::PathsArgs;
-use crate::commands::run::inputs;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
+use crate::inputs::inputs;
 use crate::output::{bytes, plain, table};
 
 /// Keeps the originals of sessions.

@@ -16,9 +16,9 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::remembered::remember;
-use crate::commands::run::inputs;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
+use crate::inputs::inputs;
 use crate::output::{Output, bytes, plain, table};
 
 /// Problems shown to a person one by one.

@@ -4,8 +4,8 @@ use bashgym_traces::{SessionFile, find_session_files};
 use serde_json::json;
 
 use super::PathsArgs;
-use crate::commands::run::inputs;
 use crate::error::CliError;
+use crate::inputs::inputs;
 use crate::output::{Output, bytes, plain, table};
 
 pub(super) fn list(args: &PathsArgs, output: Output) -> Result<(), CliError> {

@@ -1,7 +1,6 @@
 //! `bashgym sessions`: find, show, import, follow, label, keep.
 
 mod archive;
-mod folders;
 mod import;
 mod ls;
 mod push;
@@ -14,7 +13,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-pub(crate) use self::folders::agent_homes;
 use crate::commands::labels::{LabelArgs, label};
 use crate::context::Context;
 use crate::error::CliError;

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::scratch::Scratch;
 use crate::commands::data::{CardArgs, manager};
-use crate::commands::run::inputs;
 use crate::context::Context;
 use crate::error::{CliError, io_error};
 use crate::gate::HomeGate;
+use crate::inputs::inputs;
 use crate::output::plain;
 use crate::progress::short;
 use crate::transfer::TransferScreen;

@@ -15,9 +15,9 @@ use serde_json::json;
 use super::archive::keep;
 use super::import::Grown;
 use super::remembered::remember;
-use crate::commands::run::inputs;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
+use crate::inputs::inputs;
 use crate::output::{Output, plain};
 use crate::progress::one_line;
 

@@ -1,12 +1,13 @@
 //! `bashgym space update`, `promote`, `rollback`, `dev`, `rm`: changing Spaces.
 
 use clap::Args;
-use hf_core::Revision;
+use hf_core::{RepoId, Revision};
+use hf_spaces::{Fitted, SpaceRuntime};
 use serde_json::json;
 
-use super::{DeployArgs, Spaces};
+use super::{DeployArgs, NameArgs, Spaces};
 use crate::commands::data::confirm;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 
 /// Serves another model.
 #[derive(Debug, Args)]
@@ -45,6 +46,27 @@ pub(crate) struct RollbackArgs {
     name: String,
     #[command(flatten)]
     deploy: DeployArgs,
+}
+
+/// Fits the limits of the app to what its requests took.
+#[derive(Debug, Args)]
+pub(crate) struct FitArgs {
+    /// The Space, with or without its namespace
+    #[arg(value_name = "SPACE")]
+    name: String,
+    #[command(flatten)]
+    deploy: DeployArgs,
+}
+
+/// Restarts a Space.
+#[derive(Debug, Args)]
+pub(crate) struct RestartArgs {
+    /// The Space, with or without its namespace
+    #[arg(value_name = "SPACE")]
+    name: String,
+    /// Build it anew, from nothing that is cached
+    #[arg(long)]
+    factory: bool,
 }
 
 /// Turns Dev Mode on.
@@ -96,6 +118,69 @@ pub(super) async fn rollback(args: &RollbackArgs, spaces: &Spaces<'_>) -> Result
     let back = spaces.manager.rollback_space(&id, &options).await;
     let deployment = back.map_err(|error| spaces.failed(&error))?;
     spaces.deployed(&deployment).await
+}
+
+pub(super) async fn fit(args: &FitArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let id = spaces.id(&args.name)?;
+    let options = spaces.options(&args.deploy)?;
+    let fitted = spaces.manager.fit_space(&id, &options).await;
+    let fitted = fitted.map_err(|error| spaces.failed(&error))?;
+    let (measured, before, limits) = match &fitted {
+        Fitted::AsIs { measured, limits } => (measured, limits, limits),
+        Fitted::Changed {
+            measured,
+            before,
+            limits,
+            ..
+        } => (measured, before, limits),
+        _ => {
+            return Err(CliError::new(
+                Kind::Internal,
+                "the limits came to an end that is not known",
+            ));
+        }
+    };
+    let changed = before != limits;
+    let output = spaces.context.output;
+    if output.is_json() {
+        return output.json(&json!({
+            "space_id": id, "changed": changed, "measured": measured, "before": before, "limits": limits,
+        }));
+    }
+    let took = format!(
+        "{} requests took {:.1} ms a token",
+        measured.requests, measured.ms_per_token
+    );
+    if changed {
+        output.note(format!(
+            "{took}: {} ms a token and {} s a request at most instead of {} and {}.",
+            limits.ms_per_token, limits.max_gpu_seconds, before.ms_per_token, before.max_gpu_seconds
+        ));
+    } else {
+        output.note(format!("{took}: the limits fit already."));
+    }
+    Ok(())
+}
+
+pub(super) async fn pause(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let id = spaces.id(&args.name)?;
+    let runtime = spaces.manager.pause(&id).await?;
+    told(&id, &runtime, spaces)
+}
+
+pub(super) async fn restart(args: &RestartArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let id = spaces.id(&args.name)?;
+    let runtime = spaces.manager.restart(&id, args.factory).await?;
+    told(&id, &runtime, spaces)
+}
+
+/// The stage after a request that the Hub took.
+fn told(id: &RepoId, runtime: &SpaceRuntime, spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let output = spaces.context.output;
+    if output.is_json() {
+        return output.json(&json!({"space_id": id, "stage": runtime.stage}));
+    }
+    output.line(&runtime.stage)
 }
 
 pub(super) async fn dev(args: &DevArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {

@@ -36,6 +36,12 @@ pub(crate) enum SpaceCommand {
     Promote(change::PromoteArgs),
     /// Go back to the model before
     Rollback(change::RollbackArgs),
+    /// Make the time a request may take fit what requests really took
+    Fit(change::FitArgs),
+    /// Pause a Space: it answers nobody and costs nothing until it is restarted
+    Pause(NameArgs),
+    /// Restart a Space, a paused one too
+    Restart(change::RestartArgs),
     /// Turn Dev Mode on, and print how to get a shell
     Dev(change::DevArgs),
     /// Secrets: names, set, remove
@@ -183,6 +189,9 @@ pub(crate) async fn run(command: SpaceCommand, context: &Context) -> Result<(), 
         SpaceCommand::Update(args) => change::update(&args, &spaces).await,
         SpaceCommand::Promote(args) => change::promote(&args, &spaces).await,
         SpaceCommand::Rollback(args) => change::rollback(&args, &spaces).await,
+        SpaceCommand::Fit(args) => change::fit(&args, &spaces).await,
+        SpaceCommand::Pause(args) => change::pause(&args, &spaces).await,
+        SpaceCommand::Restart(args) => change::restart(&args, &spaces).await,
         SpaceCommand::Dev(args) => change::dev(&args, &spaces).await,
         SpaceCommand::Secrets(command) => secrets::run(&command, &spaces).await,
         SpaceCommand::Rm(args) => change::remove(&args, &spaces).await,

@@ -5,15 +5,13 @@ use std::time::Duration;
 use clap::Args;
 use futures::TryStreamExt;
 use hf_core::RepoId;
-use hf_spaces::{MeasuredRequests, SpaceHardware, SpaceLog, SpaceLogOptions, SpaceRuntime};
+use hf_spaces::{SpaceHardware, SpaceLog, SpaceLogOptions, SpaceRuntime};
 use serde_json::{Value, json};
 
 use super::{NameArgs, Spaces};
 use crate::error::{CliError, Kind};
 use crate::output::{plain, table};
 
-/// Lines of a log that are read for what requests took.
-const LOG_LINES: usize = 2_000;
 /// How long the key lives that opens a private app in a browser.
 const KEY_LIFE: Duration = Duration::from_mins(10);
 
@@ -100,7 +98,8 @@ pub(super) async fn status(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), C
         None
     };
     let measured = match serves {
-        Some(_) => measured(&id, spaces).await,
+        // A log that can not be read tells nothing.
+        Some(_) => spaces.manager.measured_requests(&id).await.ok().flatten(),
         None => None,
     };
     let proposed = measured
@@ -130,21 +129,43 @@ pub(super) async fn status(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), C
     let mut rows = table(&["what", "is"]);
     if let Some(fields) = shown.as_object() {
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            rows.add_row([name.replace('_', " "), plain(&text)]);
+            rows.add_row([name.replace('_', " "), plain(&in_words(name, value))]);
         }
     }
     output.line(rows)
 }
 
-/// What requests took, as far as the log of the app still tells. A log that can not be read tells nothing.
-async fn measured(id: &RepoId, spaces: &Spaces<'_>) -> Option<MeasuredRequests> {
-    let lines = spaces
-        .manager
-        .recent_logs(id, SpaceLog::Run, LOG_LINES)
-        .await
-        .ok()?;
-    MeasuredRequests::read(&lines)
+/// A fact of a Space as a person reads it.
+fn in_words(name: &str, value: &Value) -> String {
+    let number = |key: &str| value[key].as_f64().unwrap_or_default();
+    match name {
+        "measured" => format!(
+            "{} requests, {:.1} ms a token, the longest {:.1} s",
+            number("requests"),
+            number("ms_per_token"),
+            number("longest_s")
+        ),
+        "proposed" => format!(
+            "{} ms a token, {} s a request at most; `bashgym space fit` applies it",
+            number("ms_per_token"),
+            number("max_gpu_seconds")
+        ),
+        "previous" => format!(
+            "{} at {}",
+            value["repo_id"].as_str().unwrap_or("-"),
+            value["revision"].as_str().unwrap_or("-")
+        ),
+        "zero_gpu" => {
+            let (left, base) = (number("left_seconds") / 60.0, number("base_seconds") / 60.0);
+            let back = value["resets_at"]
+                .as_str()
+                .map_or_else(String::new, |at| format!(", back in full at {at}"));
+            format!("{left:.0} of {base:.0} minutes left today{back}")
+        }
+        "dev_mode" => if value == &Value::Bool(true) { "on" } else { "off" }.to_owned(),
+        "sleep_time_s" => value.to_string(),
+        _ => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    }
 }
 
 pub(super) async fn logs(args: &LogsArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
