@@ -42,5 +42,5 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  server: { proxy: { "/api": to(false), "/login": to(false), "/ws": to(true) } },
+  server: { proxy: { "/api": to(false), "/v1": to(false), "/login": to(false), "/ws": to(true) } },
 });

@@ -58,6 +58,32 @@ test("with nothing at all the home page says what to do first, and one click doe
   }
 });
 
+test("with no session the demo is one click away, and is there again after a reload", async ({ page }) => {
+  const server = new TestServer();
+  try {
+    await server.start();
+    await page.goto(await server.link());
+    // The page's own demo trains for minutes: the same one, made short.
+    await page.route("**/api/demo", async (route) => {
+      if (route.request().method() !== "POST") return route.continue();
+      await route.continue({ postData: JSON.stringify({ preset: "tiny", max_seconds: 3 }) });
+    });
+    await page.getByRole("button", { name: "Run the demo on sample sessions" }).click();
+    await expect(page.getByRole("heading", { name: "The demo" })).toBeVisible();
+    await page.reload();
+    await expect(page.getByRole("heading", { name: "The demo" })).toBeVisible();
+    await expect(page.getByText("A student was trained on the sample sessions, and answers")).toBeVisible({
+      timeout: 120_000,
+    });
+    await expectAccessible(page);
+    await shoot(page, "home-demo");
+    await page.getByRole("link", { name: "Look at its run" }).click();
+    await expect(page.getByText(/^Asked: /).first()).toBeVisible();
+  } finally {
+    await server.dispose();
+  }
+});
+
 test("the account page says what works, and what it takes to do more", async ({ signedIn: page, server }) => {
   await page.goto(`${server.url}/account`);
   await expect(page.getByRole("heading", { name: "What an account at Hugging Face would add" })).toBeVisible();

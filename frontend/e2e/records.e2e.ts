@@ -100,3 +100,46 @@ test("what happens comes to the activity page by itself", async ({ signedIn: pag
   await expectAccessible(page);
   await shoot(page, "activity");
 });
+
+test("a session is read step by step, with its subagents, its quality and the rows made of it", async ({
+  signedIn: page,
+  server,
+}) => {
+  await page.goto(`${server.url}/sessions`);
+  await page.getByLabel("Name", { exact: true }).fill("of-sessions");
+  await page.getByRole("button", { name: "Build", exact: true }).click();
+  await expect(page.getByRole("link", { name: /Look at of-sessions/ })).toBeVisible();
+  // The task is in the address: a page that is loaded again still says what came of it.
+  await page.reload();
+  await expect(page.getByRole("link", { name: /Look at of-sessions/ })).toBeVisible();
+  await page.getByRole("link", { name: "2c38f23f-2352-4bfd-a4e1-4750dc063183.jsonl" }).click();
+  await expect(page.locator(".talk > li").first()).toContainText("You");
+  await expect(page.getByRole("heading", { name: "Quality" })).toBeVisible();
+  await page.getByText("Why", { exact: true }).first().click();
+  await expect(page.getByText("How the task ended").first()).toBeVisible();
+  await expectAccessible(page);
+  await shoot(page, "session");
+  await page.getByRole("link", { name: /^Subagent / }).click();
+  await expect(page).toHaveURL(/conversation=1/);
+  await expect(page.locator(".talk > li").first()).toContainText("Task of the subagent");
+  await page.getByRole("link", { name: "The session itself" }).click();
+  await page.getByRole("link", { name: "of-sessions" }).click();
+  await expect(page.getByText("Only rows of session")).toBeVisible();
+  await expect(page.locator(".talk").first()).toBeVisible();
+  await page.getByRole("button", { name: "All rows" }).click();
+  await expect(page.getByText(/^Rows 1 to 10 of \d+/)).toBeVisible();
+  await page.getByRole("tab", { name: "Card" }).click();
+  await expect(page.locator(".prose h3").first()).toBeVisible();
+  await expectAccessible(page);
+  await shoot(page, "dataset-card");
+});
+
+test("what was deleted, spent and sent is in the audit", async ({ signedIn: page, server }) => {
+  await page.goto(`${server.url}/activity?view=audit`);
+  await expect(page.getByRole("row", { name: /Dataset deleted local\/from-the-page/ })).toBeVisible();
+  await expectAccessible(page);
+  await shoot(page, "audit");
+  await page.getByRole("tab", { name: "Sent to the Hub" }).click();
+  await expect(page.getByRole("row", { name: /Dataset uploaded local\/from-the-page/ })).toBeVisible();
+  await expect(page.getByRole("row", { name: /Dataset deleted/ })).toBeHidden();
+});

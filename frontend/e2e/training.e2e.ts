@@ -120,6 +120,40 @@ test("a job is canceled only when that is confirmed", async ({ signedIn: page, s
   await expect(page.locator(".page__lead")).toContainText("Canceled");
 });
 
+test("a quota that is used up is told with what to do next, and nothing is lost", async ({
+  signedIn: page,
+  server,
+}) => {
+  const { endpoint } = await server.ask<{ endpoint: string }>("GET", "/api/hf/status");
+  await page.goto(`${server.url}/train?preset=tiny&steps=5`);
+  const start = page.getByRole("button", { name: "Start the training" });
+  await expect(start).toBeEnabled();
+  const faults = (method: string, body?: unknown) =>
+    fetch(`${endpoint}/_local/faults`, {
+      method,
+      headers: { authorization: `Bearer ${server.hubToken()}`, "content-type": "application/json" },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  const made = await faults("POST", {
+    path_contains: "/api/jobs/local",
+    method: "POST",
+    kind: "status",
+    code: 402,
+    times: 20,
+  });
+  expect(made.ok, await made.text()).toBe(true);
+  await start.click();
+  const dialog = page.getByRole("dialog", { name: "Start this training?" });
+  await dialog.getByRole("button", { name: "Start the training" }).click();
+  await expect(page.getByText("It did not start")).toBeVisible({ timeout: 60_000 });
+  await expect(page.getByText(/no job was made: .* answered 402/)).toBeVisible();
+  // What was planned is still there to be begun once there is credit.
+  await expect(page.getByRole("link", { name: "Back to the plan" })).toHaveAttribute("href", /preset=tiny&steps=5/);
+  await shoot(page, "quota");
+  await expectAccessible(page);
+  await faults("DELETE");
+});
+
 test("a server that is killed under the open page is found again", async ({ signedIn: page, server }) => {
   await page.goto(`${server.url}/jobs`);
   await expect(page.getByText("Live", { exact: true })).toBeVisible();

@@ -63,10 +63,28 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** The datasets that were built here, by name. */
+        get: operations["get_datasets"];
         put?: never;
         /** Builds a dataset from sessions, as a task. Secrets are taken out; look at `GET /api/tasks/{id}`. */
         post: operations["post_datasets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/datasets/{name}/card": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The card of a dataset that was built here. */
+        get: operations["get_datasets_name_card"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -107,6 +125,44 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/datasets/{name}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rows of a dataset that was built here, before it is sent anywhere. */
+        get: operations["get_datasets_name_rows"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/demo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the demo stands: whether it can be begun, and the latest one with its task. */
+        get: operations["get_demo"];
+        put?: never;
+        /**
+         * Begins the demo: sample sessions, a dataset of them, a student trained on it, and its answers, all on this machine. One
+         *     that something is at goes on; one that ended is begun anew.
+         */
+        post: operations["post_demo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/events": {
         parameters: {
             query?: never;
@@ -136,7 +192,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Lists events of the log, oldest first, from after a position on. */
+        /** Lists events of the log, oldest first, from after a position on; or newest first, from before it back. */
         get: operations["get_events_log"];
         put?: never;
         post?: never;
@@ -196,6 +252,23 @@ export interface paths {
         post?: never;
         /** Deletes a dataset repository with all its revisions. The header `X-Confirm` repeats its full name. */
         delete: operations["delete_hf_datasets_repo"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hf/datasets/{repo}/card": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The card of a dataset repository. */
+        get: operations["get_hf_datasets_repo_card"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -327,7 +400,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The jobs of the namespace, newest first. */
+        /**
+         * The jobs of the namespace, newest first.
+         * @description Answered from what is kept of them, which is brought to date when it is older than two seconds. When the Hub does not
+         *     answer, they are shown as they were, and `stale` says since when and why.
+         */
         get: operations["get_hf_jobs"];
         put?: never;
         /**
@@ -402,6 +479,23 @@ export interface paths {
         };
         /** A part of a job's log: a range by `after` and `limit`, or the end by `tail`. */
         get: operations["get_hf_jobs_id_logs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hf/jobs/{id}/logs/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Looks for a text in a job's log, at most 100,000 lines at once: the lines stay here, only their numbers are told. */
+        get: operations["get_hf_jobs_id_logs_search"];
         put?: never;
         post?: never;
         delete?: never;
@@ -583,6 +677,26 @@ export interface paths {
         put?: never;
         /** Turns Dev Mode on, with the way to a shell, or off. */
         post: operations["post_hf_spaces_name_dev_mode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hf/spaces/{name}/duplicate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copies a Space with its files and variables. Secrets cannot be read, so they are not copied; the answer names them.
+         * @description 402 for hardware that is billed, unless `accept_cost` is set; 409 when there is a Space of this name. Sent once.
+         */
+        post: operations["post_hf_spaces_name_duplicate"];
         delete?: never;
         options?: never;
         head?: never;
@@ -917,6 +1031,108 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/router": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The strategy, the models behind it, and what is known of them. */
+        get: operations["get_router"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/router/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Decisions, newest first. Where few fit, a page may hold fewer than asked for, or none, and still have a `next`. */
+        get: operations["get_router_decisions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/router/decisions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One decision, explained. */
+        get: operations["get_router_decisions_id"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/router/decisions/{id}/verdict": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Says whether an answer was right: that is what the router learns from. A later verdict replaces an earlier one. */
+        put: operations["put_router_decisions_id_verdict"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/router/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What other strategies would have cost and been worth, over the calls that were made. No model is asked. */
+        get: operations["get_router_replay"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/router/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What calls cost, how good they were and who answered them, over time and by model. */
+        get: operations["get_router_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/runs": {
         parameters: {
             query?: never;
@@ -1056,6 +1272,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What one session is: its own conversation first, then its subagents', each with the scores of its tasks. */
+        get: operations["get_sessions_session"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/steps": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The steps of one conversation of a session, oldest first. `after` is the number of a step. */
+        get: operations["get_sessions_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/settings": {
         parameters: {
             query?: never;
@@ -1066,6 +1316,41 @@ export interface paths {
         /** Every setting, and where its value came from. */
         get: operations["get_settings"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/settings/default_org": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Chooses who owns what is made from now on, and pays. One of a flag or of the environment cannot be changed: 409. */
+        put: operations["put_settings_default_org"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/settings/roots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The folders that requests may name paths in. */
+        get: operations["get_settings_roots"];
+        /** Chooses the folders that requests may name paths in, beside those that are always allowed. At once, and after a restart. */
+        put: operations["put_settings_roots"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1355,6 +1640,37 @@ export interface components {
              */
             micro_usd: number;
         };
+        /** @description A model that this server can ask. */
+        BackendView: {
+            /** @description The part it plays: `student`, `hf` or `teacher`. */
+            role: string;
+            /** @description The model. */
+            model: string;
+            /**
+             * Format: double
+             * @description What a million tokens of a prompt cost, in US dollars; null is unknown, not free.
+             */
+            input_usd: number | null;
+            /**
+             * Format: double
+             * @description What a million tokens of an answer cost.
+             */
+            output_usd: number | null;
+            /** @description `closed` takes calls, `half_open` takes one to see, `open` takes none after failures. */
+            breaker: string;
+            /**
+             * Format: int64
+             * @description Seconds until an open breaker lets one call through.
+             */
+            retry_in_seconds: number | null;
+            /**
+             * Format: double
+             * @description The share of requests it gets, 0 to 1, where the share moves with verdicts.
+             */
+            share: number | null;
+            /** @description What its confidence is worth, as it was measured: `examples`, `error`, `error_interval`, `points`; null where nobody did. */
+            calibration: Record<string, never> | null;
+        };
         /** @description A session of a browser. */
         BrowserSession: {
             /** @description What changing requests carry in `X-CSRF-Token`; null for a caller with the key, who needs none. */
@@ -1392,6 +1708,46 @@ export interface components {
              */
             val_fraction?: number | null;
         };
+        /** @description Rows of a dataset that was built here. */
+        BuiltRowsView: {
+            /**
+             * Format: int64
+             * @description How many rows there are: of the split, or of the session in it.
+             */
+            total: number;
+            /** @description The rows: `index` in the split, and `row`; null for one that does not read. */
+            rows: Record<string, never>[];
+        };
+        /** @description A dataset that was built here. */
+        BuiltView: {
+            /** @description Its name here. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Sessions it is made of.
+             */
+            sessions: number;
+            /**
+             * Format: int64
+             * @description Rows to train on.
+             */
+            rows_train: number;
+            /**
+             * Format: int64
+             * @description Rows held out.
+             */
+            rows_val: number;
+            /**
+             * Format: date-time
+             * @description When it was written.
+             */
+            built_at: string | null;
+            /**
+             * Format: int64
+             * @description How many of its rows are made of the session that was asked for; null where none was.
+             */
+            rows_of_session: number | null;
+        };
         /** @description Calls, added up. */
         CallUsage: {
             /** @description The model, provider, day or purpose; empty for the total. */
@@ -1426,6 +1782,15 @@ export interface components {
              * @description Calls that cost something nobody named: the cost is without them.
              */
             unknown_cost: number;
+        };
+        /** @description A call of a tool. */
+        CallView: {
+            /** @description The id that its result names. */
+            id: string;
+            /** @description The tool. */
+            name: string;
+            /** @description The JSON text of its arguments. */
+            arguments: components["schemas"]["CutText"];
         };
         /** @description A cap, and what counts against it. */
         CapView: {
@@ -1463,6 +1828,11 @@ export interface components {
              * @description When it begins anew.
              */
             resets_at: string | null;
+        };
+        /** @description A dataset's card. */
+        Card: {
+            /** @description The text of its `README.md`, as Markdown behind YAML; null where it has none. */
+            text: string | null;
         };
         /** @description What is to be proved. */
         Challenge: {
@@ -1520,6 +1890,59 @@ export interface components {
          * @enum {string}
          */
         Code: "bad_request" | "invalid" | "data" | "unauthenticated" | "slow_down" | "host_not_allowed" | "origin_not_allowed" | "csrf_required" | "path_not_allowed" | "hub_auth" | "forbidden" | "pro_required" | "quota_exceeded" | "unknown_price" | "not_found" | "model_not_found" | "method_not_allowed" | "conflict" | "job_failed" | "too_large" | "unsupported_media_type" | "idempotency_key_reused" | "rate_limited" | "not_built" | "hub_unreachable" | "timed_out" | "storage" | "ending" | "internal";
+        /** @description A conversation of a session: its own, or a subagent's. */
+        ConversationView: {
+            /** @description The session's id, as the rows made of it name it. */
+            session_id: string;
+            /** @description The session that started this subagent. */
+            parent_session_id: string | null;
+            /** @description The agent. */
+            agent: string;
+            /** @description The version of its program. */
+            agent_version: string | null;
+            /** @description Models that answered. */
+            models: string[];
+            /** @description The folder it worked in. */
+            cwd: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the first record.
+             */
+            started_at: string | null;
+            /**
+             * Format: date-time
+             * @description The time of the last record.
+             */
+            ended_at: string | null;
+            /** @description How many steps it has. */
+            steps: number;
+            /** @description Tokens as the provider counted them: `input`, `output`, `cache_creation`, `cache_read`; they do not overlap. */
+            tokens: Record<string, never>;
+            /**
+             * Format: int64
+             * @description Prompts that a person typed.
+             */
+            prompts: number;
+            /**
+             * Format: int64
+             * @description Tool calls of the model.
+             */
+            tool_calls: number;
+            /**
+             * Format: int64
+             * @description Tool results marked as failed.
+             */
+            tool_errors: number;
+            /** @description How each task was judged that would give rows. */
+            tasks: components["schemas"]["TaskScore"][];
+        };
+        /** @description A text that may be cut. */
+        CutText: {
+            /** @description Its beginning. */
+            text: string;
+            /** @description How many bytes are left out at its end. */
+            left_out: number;
+        };
         /** @description A dataset repository. */
         DatasetView: {
             /** @description The repository. */
@@ -1534,6 +1957,81 @@ export interface components {
             /** @description Whether it is let through from now on; otherwise it never is. */
             allow: boolean;
         };
+        /** @description One decision with everything that was known when it was made. */
+        DecisionDetail: {
+            /** @description The call in short. */
+            decision: components["schemas"]["DecisionView"];
+            /** @description All of it, as `bashgym route explain --format json` tells it: candidates, what was believed of each, and every try. */
+            record: Record<string, never>;
+            /** @description Whether its conversation was kept, so that it can become a row of the next dataset. */
+            kept: boolean;
+        };
+        /** @description A call that the router or its caller chose a model for. It holds no text of the conversation. */
+        DecisionView: {
+            /** @description Its name. */
+            id: string;
+            /**
+             * Format: date-time
+             * @description When it was made.
+             */
+            at: string;
+            /** @description What the call was for, in the caller's word. */
+            purpose: string | null;
+            /** @description How the model was chosen: a strategy's word, or `named` where the caller chose. */
+            strategy: string;
+            /** @description The kind of task. */
+            kind: string;
+            /** @description The kind and the length: whose evidence counted. */
+            bucket: string;
+            /** @description `answered`, `escalated` or `failed`. */
+            state: string;
+            /** @description Who gave the answer. */
+            answered_by: string | null;
+            /** @description The part it plays: `student`, `hf` or `teacher`. */
+            role: string | null;
+            /** @description How many models were asked. */
+            asked: number;
+            /** @description Why it was chosen so. */
+            reason: string;
+            /** @description Whether another than the best was asked, so that it can show what it can do. */
+            explored: boolean;
+            /**
+             * Format: double
+             * @description What it cost in US dollars, as far as it is known.
+             */
+            cost_usd: number;
+            /** @description Whether that is all of it. */
+            cost_known: boolean;
+            /**
+             * Format: int64
+             * @description Milliseconds of all of it.
+             */
+            millis: number;
+            /** @description What was found of the answer: `good`, `bad` or `none`. */
+            verdict: string;
+            /** @description Who says so: `test`, `judge` or `person`. */
+            verdict_source: string | null;
+        };
+        /** @description A demo to begin. */
+        DemoRequest: {
+            /**
+             * @description The size of the student: `tiny`, `small` or `base`.
+             * @example small
+             */
+            preset?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds of training at most; 150 without it.
+             */
+            max_seconds?: number | null;
+        };
+        /** @description How the demo stands. */
+        DemoView: {
+            /** @description Whether it can be begun here: only on the embedded Hub of this machine. */
+            available: boolean;
+            run: components["schemas"]["RunView"] | null;
+            task: components["schemas"]["TaskView"] | null;
+        };
         /** @description Dev Mode on or off. */
         DevModeRequest: {
             /** @description Whether it is to be on. */
@@ -1545,10 +2043,37 @@ export interface components {
             space_id: string;
             /** @description Whether it is on. */
             dev_mode: boolean;
+            /** @description The host of the shell, while it is on. */
+            host: string | null;
+            /** @description The user there. */
+            user: string | null;
             /** @description The command that gives a shell, while it is on. */
             command: string | null;
             /** @description Where the SSH key that lets in is registered. */
             keys_page: string | null;
+        };
+        /** @description Where a copy goes, and in what it differs. */
+        DuplicateRequest: {
+            /**
+             * @description The copy's name, with or without its namespace.
+             * @example student-demo-2
+             */
+            to: string;
+            /** @description `private`, `protected` or `public`; as the original without it. */
+            visibility?: string | null;
+            /** @description What it runs on; as the original without it. */
+            hardware?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds without a visitor until paid hardware sleeps; 0 is never, an hour without it.
+             */
+            sleep_seconds?: number | null;
+            /** @description Use hardware that is billed until it sleeps; caps do not count it. */
+            accept_cost?: boolean;
+            /** @description Secrets: those of the original cannot be read, so they are not copied. */
+            secrets?: {
+                [key: string]: string;
+            };
         };
         /** @description Texts to turn into vectors. */
         EmbedRequest: {
@@ -1636,7 +2161,7 @@ export interface components {
         };
         /** @description A page of the log. */
         EventPage: {
-            /** @description Events, oldest first: `{"seq":7,"time":"..","type":"hf:job:started","topic":"job:66aa","data":{..}}`. */
+            /** @description Events, in the order that was asked for: `{"seq":7,"time":"..","type":"hf:job:started","topic":"job:66aa","data":{..}}`. */
             items: Record<string, never>[];
             /** @description Where the next page begins. */
             meta: components["schemas"]["EventPageMeta"];
@@ -1758,6 +2283,26 @@ export interface components {
             status: string;
             /** @description Each part; told only to those with the key. */
             parts?: components["schemas"]["PartHealth"][];
+        };
+        /** @description A part of a search. */
+        Hits: {
+            /** @description The numbers of lines that hold the text, in order. */
+            lines: number[];
+            /**
+             * Format: int64
+             * @description The number up to which lines were looked at.
+             */
+            seen: number;
+            /** @description Whether there is more to look at: ask again with `after` at `seen`. */
+            more: boolean;
+        };
+        /** @description A page of jobs. */
+        JobPage: {
+            /** @description The jobs, newest first. */
+            items: components["schemas"]["JobView"][];
+            /** @description What `after` is for the next page; null at the end. */
+            next: string | null;
+            stale: components["schemas"]["StaleView"] | null;
         };
         /** @description What a job would cost and what would be sent. Nothing is started. */
         JobPlan: {
@@ -1959,6 +2504,68 @@ export interface components {
             /** @description The models. */
             data: components["schemas"]["ModelCard"][];
         };
+        /** @description What one model did. */
+        ModelSumView: {
+            /** @description The model. */
+            model: string;
+            /** @description The part it played. */
+            role: string;
+            /**
+             * Format: int64
+             * @description How often it was asked.
+             */
+            asked: number;
+            /**
+             * Format: int64
+             * @description How often its answer was given.
+             */
+            answered: number;
+            /**
+             * Format: int64
+             * @description How often it was not sure enough.
+             */
+            unsure: number;
+            /**
+             * Format: int64
+             * @description How often it failed or broke off.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Its answers that somebody judged.
+             */
+            judged: number;
+            /**
+             * Format: int64
+             * @description Those that were found right.
+             */
+            good: number;
+            /**
+             * Format: double
+             * @description What it cost in US dollars, as far as it is known.
+             */
+            cost_usd: number;
+            /**
+             * Format: int64
+             * @description Tries whose cost nobody knows.
+             */
+            unknown_cost: number;
+            /**
+             * Format: int64
+             * @description The median of its times to an answer, in milliseconds.
+             */
+            p50_ms: number | null;
+        };
+        /** @description Who owns what is made, and pays. */
+        NewOrg: {
+            /** @description An organisation that the account is a member of; null for the account itself. */
+            name: string | null;
+        };
+        /** @description Folders to add. */
+        NewRoots: {
+            /** @description All of them; one that is left out is taken back. */
+            folders: string[];
+        };
         /** @description A new token. */
         NewToken: {
             /**
@@ -1966,6 +2573,41 @@ export interface components {
              * @description The token.
              */
             token: string;
+        };
+        /** @description A page of a list. */
+        Page_BuiltView: {
+            /** @description The items. */
+            items: {
+                /** @description Its name here. */
+                name: string;
+                /**
+                 * Format: int64
+                 * @description Sessions it is made of.
+                 */
+                sessions: number;
+                /**
+                 * Format: int64
+                 * @description Rows to train on.
+                 */
+                rows_train: number;
+                /**
+                 * Format: int64
+                 * @description Rows held out.
+                 */
+                rows_val: number;
+                /**
+                 * Format: date-time
+                 * @description When it was written.
+                 */
+                built_at: string | null;
+                /**
+                 * Format: int64
+                 * @description How many of its rows are made of the session that was asked for; null where none was.
+                 */
+                rows_of_session: number | null;
+            }[];
+            /** @description What `after` is for the next page; null at the end. */
+            next: string | null;
         };
         /** @description A page of a list. */
         Page_DatasetView: {
@@ -1977,6 +2619,57 @@ export interface components {
                 private: boolean | null;
                 /** @description When it last changed. */
                 last_modified: string | null;
+            }[];
+            /** @description What `after` is for the next page; null at the end. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
+        Page_DecisionView: {
+            /** @description The items. */
+            items: {
+                /** @description Its name. */
+                id: string;
+                /**
+                 * Format: date-time
+                 * @description When it was made.
+                 */
+                at: string;
+                /** @description What the call was for, in the caller's word. */
+                purpose: string | null;
+                /** @description How the model was chosen: a strategy's word, or `named` where the caller chose. */
+                strategy: string;
+                /** @description The kind of task. */
+                kind: string;
+                /** @description The kind and the length: whose evidence counted. */
+                bucket: string;
+                /** @description `answered`, `escalated` or `failed`. */
+                state: string;
+                /** @description Who gave the answer. */
+                answered_by: string | null;
+                /** @description The part it plays: `student`, `hf` or `teacher`. */
+                role: string | null;
+                /** @description How many models were asked. */
+                asked: number;
+                /** @description Why it was chosen so. */
+                reason: string;
+                /** @description Whether another than the best was asked, so that it can show what it can do. */
+                explored: boolean;
+                /**
+                 * Format: double
+                 * @description What it cost in US dollars, as far as it is known.
+                 */
+                cost_usd: number;
+                /** @description Whether that is all of it. */
+                cost_known: boolean;
+                /**
+                 * Format: int64
+                 * @description Milliseconds of all of it.
+                 */
+                millis: number;
+                /** @description What was found of the answer: `good`, `bad` or `none`. */
+                verdict: string;
+                /** @description Who says so: `test`, `judge` or `person`. */
+                verdict_source: string | null;
             }[];
             /** @description What `after` is for the next page; null at the end. */
             next: string | null;
@@ -2010,38 +2703,6 @@ export interface components {
                  * @description When it was set aside.
                  */
                 reserved_at: string;
-            }[];
-            /** @description What `after` is for the next page; null at the end. */
-            next: string | null;
-        };
-        /** @description A page of a list. */
-        Page_JobView: {
-            /** @description The items. */
-            items: {
-                /** @description Its id. */
-                id: string;
-                /** @description SCHEDULING, RUNNING, COMPLETED, CANCELED, ERROR or DELETED; or a word of the Hub that is new. */
-                stage: string;
-                /** @description Whether it has ended. */
-                is_over: boolean;
-                /** @description What the Hub says about its stage. */
-                message: string | null;
-                /** @description Its hardware. */
-                flavor: string;
-                /** @description Where it is on the Hub. */
-                url: string;
-                /**
-                 * Format: date-time
-                 * @description When it was submitted.
-                 */
-                created_at: string | null;
-                /**
-                 * Format: double
-                 * @description How long it ran, in seconds.
-                 */
-                running_seconds: number | null;
-                /** @description All that the Hub says of it. Secrets are names only. */
-                hub: Record<string, never>;
             }[];
             /** @description What `after` is for the next page; null at the end. */
             next: string | null;
@@ -2121,6 +2782,38 @@ export interface components {
                  * @description When it last changed.
                  */
                 last_modified: string | null;
+            }[];
+            /** @description What `after` is for the next page; null at the end. */
+            next: string | null;
+        };
+        /** @description A page of a list. */
+        Page_StepView: {
+            /** @description The items. */
+            items: {
+                /** @description Its number, from 1 without a gap. */
+                number: number;
+                /** @description `system`, `user`, `assistant` or `tool`. */
+                role: string;
+                /**
+                 * @description What it really is: `prompt`, `delegated`, `command`, `command_output`, `interrupt`, `injected`, `compact_summary`,
+                 *     `assistant`, `synthetic` (a message of the agent's program, such as an API error) or `tool_result`.
+                 */
+                kind: string;
+                /** @description The text. */
+                text: components["schemas"]["CutText"];
+                thinking: components["schemas"]["CutText"] | null;
+                /** @description Calls of tools. */
+                calls: components["schemas"]["CallView"][];
+                result: components["schemas"]["ResultView"] | null;
+                /**
+                 * Format: date-time
+                 * @description When it was written.
+                 */
+                at: string | null;
+                /** @description Whether the person went back and replaced it. */
+                rewound: boolean;
+                /** @description Whether it was copied here from another session. */
+                copied: boolean;
             }[];
             /** @description What `after` is for the next page; null at the end. */
             next: string | null;
@@ -2217,10 +2910,97 @@ export interface components {
             /** @description Keyed BLAKE3 of the server's port and the nonce, in hexadecimal. */
             proof: string;
         };
+        /** @description What strategies would have come to with the calls that were made. */
+        ReplayReport: {
+            /** @description What was done. */
+            done: components["schemas"]["ReplaySumView"];
+            /**
+             * Format: int64
+             * @description Calls for which the caller named a model: no strategy had a say in them.
+             */
+            named: number;
+            /** @description Each strategy. */
+            replays: components["schemas"]["ReplayView"][];
+            /** @description Whether that is all; else only the newest calls are counted. */
+            whole: boolean;
+        };
+        /** @description What calls would have come to. */
+        ReplaySumView: {
+            /**
+             * Format: int64
+             * @description Calls.
+             */
+            calls: number;
+            /**
+             * Format: double
+             * @description What they cost in US dollars, as far as it is known.
+             */
+            cost_usd: number;
+            /**
+             * Format: int64
+             * @description Calls whose cost is not known.
+             */
+            unknown_cost: number;
+            /**
+             * Format: double
+             * @description How often they were right, 0 to 1: verdicts where there are any, else what was believed of the model at the time.
+             */
+            quality: number;
+            /**
+             * Format: double
+             * @description The same from the lower bounds of what was believed.
+             */
+            quality_low: number;
+            /**
+             * Format: int64
+             * @description Calls with a verdict on the very answer.
+             */
+            judged: number;
+            /**
+             * Format: double
+             * @description The share that was asked of a second model because the first was not sure.
+             */
+            escalated: number;
+            /**
+             * Format: double
+             * @description The share answered by the student.
+             */
+            student: number;
+        };
+        /** @description What one strategy would have come to. */
+        ReplayView: {
+            /** @description The strategy's word. */
+            strategy: string;
+            /**
+             * Format: double
+             * @description How sure or how good an answer has to be for it, 0 to 1.
+             */
+            quality: number | null;
+            /** @description Whether nobody plays the part that it asks for, so that it would have answered no call. */
+            nobody: boolean;
+            /** @description What it would have come to. */
+            would: components["schemas"]["ReplaySumView"];
+            /** @description Everything that is known of it, as `bashgym route replay --format json` tells it. */
+            replay: Record<string, never>;
+        };
         /** @description How a Space is started again. */
         RestartRequest: {
             /** @description Build it anew, without the cache. */
             factory?: boolean;
+        };
+        /** @description What a call gave back. */
+        ResultView: {
+            /** @description The call. */
+            call_id: string;
+            /** @description What the model saw of it. */
+            content: components["schemas"]["CutText"];
+            /** @description Whether the log marks it as failed. */
+            is_error: boolean;
+            /**
+             * Format: int32
+             * @description The exit status of a command.
+             */
+            exit_status: number | null;
         };
         /** @description What was found. */
         Review: {
@@ -2237,6 +3017,121 @@ export interface components {
             /** @description The first question to the app, `Say hello.` without it; an empty one asks nothing. */
             question?: string | null;
         };
+        /** @description The folders that requests may name paths in. */
+        RootsView: {
+            /** @description Those that are always allowed: the agents' own, the datasets built here, those of the command line. */
+            fixed: string[];
+            /** @description Those that were added here. */
+            added: string[];
+        };
+        /** @description The calls of a stretch of time. */
+        RoutePointView: {
+            /**
+             * Format: date-time
+             * @description When it begins.
+             */
+            from: string;
+            /** @description What they add up to. */
+            sum: components["schemas"]["RouteSumView"];
+        };
+        /** @description What calls came to. */
+        RouteReportView: {
+            /** @description All of them. */
+            sum: components["schemas"]["RouteSumView"];
+            /**
+             * Format: int64
+             * @description The length of a stretch of time, in seconds.
+             */
+            step_seconds: number;
+            /** @description By stretches of time, the earliest first; those without a call are left out. */
+            points: components["schemas"]["RoutePointView"][];
+            /** @description By model, the one that answered most first. */
+            models: components["schemas"]["ModelSumView"][];
+            /** @description By strategy, by its word. */
+            strategies: {
+                [key: string]: components["schemas"]["RouteSumView"];
+            };
+            /** @description By kind of task. */
+            kinds: {
+                [key: string]: components["schemas"]["RouteSumView"];
+            };
+            /** @description Whether that is all; else only the newest calls are counted. */
+            whole: boolean;
+        };
+        /** @description What calls add up to. */
+        RouteSumView: {
+            /**
+             * Format: int64
+             * @description Calls.
+             */
+            calls: number;
+            /**
+             * Format: int64
+             * @description Calls that got a whole answer.
+             */
+            answered: number;
+            /**
+             * Format: int64
+             * @description Those for which a second model was asked because the first was not sure.
+             */
+            escalated: number;
+            /**
+             * Format: int64
+             * @description Those the student answered.
+             */
+            by_student: number;
+            /**
+             * Format: int64
+             * @description Those whose caller named the model.
+             */
+            named: number;
+            /**
+             * Format: int64
+             * @description Answers that somebody judged.
+             */
+            judged: number;
+            /**
+             * Format: int64
+             * @description Answers that were found right.
+             */
+            good: number;
+            /**
+             * Format: double
+             * @description What they cost in US dollars, as far as it is known.
+             */
+            cost_usd: number;
+            /**
+             * Format: int64
+             * @description Calls whose cost is not wholly known.
+             */
+            unknown_cost: number;
+        };
+        /** @description The router as it stands. */
+        RouterView: {
+            /** @description How `bashgym/auto` chooses: the strategy's word. */
+            strategy: string;
+            /**
+             * Format: double
+             * @description How sure or how good an answer has to be, 0 to 1, where the strategy asks for that.
+             */
+            quality: number | null;
+            /**
+             * Format: double
+             * @description The share of calls that try another model, so that it can show what it can do; 0 to 1.
+             */
+            explore: number;
+            /** @description Whether conversations of escalated calls are kept for the next dataset. */
+            keeps_exchanges: boolean;
+            /**
+             * Format: int64
+             * @description How long a call may take with all its tries, in seconds.
+             */
+            deadline_seconds: number;
+            /** @description The models behind it. None: nothing is set up to answer. */
+            backends: components["schemas"]["BackendView"][];
+            /** @description What verdicts say of each model, all kinds of tasks first. */
+            standings: components["schemas"]["StandingView"][];
+        };
         /** @description Rows of a dataset. */
         Rows: {
             /** @description `ready`, `pending` while the viewer has not read it yet, or `unavailable`. */
@@ -2248,6 +3143,8 @@ export interface components {
              * @description How many rows the split has.
              */
             total: number | null;
+            /** @description Every config and split there is, once it is ready. */
+            splits: components["schemas"]["SplitView"][];
             /** @description The rows: `index` and `row`. */
             rows: Record<string, never>[];
         };
@@ -2423,6 +3320,8 @@ export interface components {
             value: unknown;
             /** @description A flag, a variable, a file, or the default. */
             source: string;
+            /** @description Whether it can be changed here: one of a flag or of the environment cannot. */
+            changeable: boolean;
         };
         /** @description When a Space sleeps. */
         SleepRequest: {
@@ -2431,6 +3330,15 @@ export interface components {
              * @description Seconds without a visitor; 0 is never.
              */
             seconds: number;
+        };
+        /** @description A copy. */
+        SpaceCopy: {
+            /** @description `namespace/name`. */
+            space_id: string;
+            /** @description Its page. */
+            url: string;
+            /** @description Secrets of the original that the copy lacks: they have to be set again. */
+            missing_secrets: string[];
         };
         /** @description Hardware of Spaces. */
         SpaceHardwareView: {
@@ -2583,6 +3491,57 @@ export interface components {
             /** @description What is left of the ZeroGPU quota, for a Space on it. */
             zero_gpu: Record<string, never> | null;
         };
+        /** @description A split of a dataset. */
+        SplitView: {
+            /** @description Its config. */
+            config: string;
+            /** @description Its name. */
+            split: string;
+        };
+        /** @description That what is shown is older than it should be. */
+        StaleView: {
+            /**
+             * Format: date-time
+             * @description When it was seen so.
+             */
+            seen_at: string;
+            /** @description Why it is not newer. */
+            why: string;
+        };
+        /** @description What verdicts say of a model. */
+        StandingView: {
+            /** @description The model. */
+            model: string;
+            /** @description The part it played. */
+            role: string;
+            /** @description The kind and length of the tasks; null for all of them together. */
+            bucket: string | null;
+            /**
+             * Format: double
+             * @description How often it is right, on average, 0 to 1; newer verdicts count more, and what is assumed before any counts a little.
+             */
+            mean: number;
+            /**
+             * Format: double
+             * @description It is right at least this often, with a confidence of 90 %.
+             */
+            low: number;
+            /**
+             * Format: double
+             * @description It is right at most this often, with a confidence of 90 %.
+             */
+            high: number;
+            /**
+             * Format: int64
+             * @description Verdicts that it was right.
+             */
+            good: number;
+            /**
+             * Format: int64
+             * @description Verdicts that it was wrong.
+             */
+            bad: number;
+        };
         /** @description The account at a glance. */
         Status: {
             /** @description The Hub's address, once it is known. */
@@ -2612,6 +3571,33 @@ export interface components {
          * @enum {string}
          */
         StepState: "done" | "running" | "next" | "later";
+        /** @description One message of a session. */
+        StepView: {
+            /** @description Its number, from 1 without a gap. */
+            number: number;
+            /** @description `system`, `user`, `assistant` or `tool`. */
+            role: string;
+            /**
+             * @description What it really is: `prompt`, `delegated`, `command`, `command_output`, `interrupt`, `injected`, `compact_summary`,
+             *     `assistant`, `synthetic` (a message of the agent's program, such as an API error) or `tool_result`.
+             */
+            kind: string;
+            /** @description The text. */
+            text: components["schemas"]["CutText"];
+            thinking: components["schemas"]["CutText"] | null;
+            /** @description Calls of tools. */
+            calls: components["schemas"]["CallView"][];
+            result: components["schemas"]["ResultView"] | null;
+            /**
+             * Format: date-time
+             * @description When it was written.
+             */
+            at: string | null;
+            /** @description Whether the person went back and replaced it. */
+            rewound: boolean;
+            /** @description Whether it was copied here from another session. */
+            copied: boolean;
+        };
         /** @description A sum. */
         Sum: {
             /** @description The day, month, run or purpose. */
@@ -2638,6 +3624,18 @@ export interface components {
              * @description What was spent.
              */
             settled_micro_usd: number;
+        };
+        /** @description How one task was judged. */
+        TaskScore: {
+            /** @description The step that asked for it. */
+            first_step: number;
+            /**
+             * Format: double
+             * @description From 0 (failed) to 1 (reached); 0.5 when the session does not tell.
+             */
+            value: number;
+            /** @description What it is made of: `part`, `value`, `weight`, `reason`. */
+            parts: Record<string, never>[];
         };
         /** @description A task. */
         TaskView: {
@@ -2840,6 +3838,13 @@ export interface components {
             description: string | null;
             /** @description When it was set. */
             updated_at: string | null;
+        };
+        /** @description Whether an answer was right. */
+        VerdictRequest: {
+            /** @description Whether it was. */
+            good: boolean;
+            /** @description Who says so: `test`, `judge` or `person`; a person without it. */
+            source?: string | null;
         };
         /** @description What this program is. */
         Version: {
@@ -3263,6 +4268,104 @@ export interface operations {
             };
         };
     };
+    get_datasets: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: string;
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description Only those that have rows of this session. */
+                session?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_BuiltView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     post_datasets: {
         parameters: {
             query?: never;
@@ -3352,6 +4455,100 @@ export interface operations {
             };
             /** @description Only JSON is taken. */
             415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_datasets_name_card: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The dataset's name here */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Card"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -3626,6 +4823,331 @@ export interface operations {
             };
         };
     };
+    get_datasets_name_rows: {
+        parameters: {
+            query?: {
+                /** @description `train` or `validation`. */
+                split?: string;
+                /** @description Only rows that are made of this session. */
+                session?: string;
+                /** @description The first row. */
+                offset?: number;
+                /** @description How many rows. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The dataset's name here */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BuiltRowsView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_demo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DemoView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_demo: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DemoRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunStarted"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The Hub does not answer as a Hub does. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_events: {
         parameters: {
             query?: {
@@ -3635,6 +5157,10 @@ export interface operations {
                 after?: string;
                 /** @description How many events a page may have, at most 500. Streams take no notice of it. */
                 limit?: number;
+                /** @description `asc`, or `desc` for the newest first; `after` is then the last one that was seen, going back. Only for pages. */
+                order?: string;
+                /** @description Leave out what only says that something goes on: lines, measurements, progress. Only for pages that go back. */
+                quiet?: boolean;
             };
             header?: {
                 /** @description As `after` */
@@ -3719,6 +5245,10 @@ export interface operations {
                 after?: string;
                 /** @description How many events a page may have, at most 500. Streams take no notice of it. */
                 limit?: number;
+                /** @description `asc`, or `desc` for the newest first; `after` is then the last one that was seen, going back. Only for pages. */
+                order?: string;
+                /** @description Leave out what only says that something goes on: lines, measurements, progress. Only for pages that go back. */
+                quiet?: boolean;
             };
             header?: never;
             path?: never;
@@ -4180,6 +5710,145 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The Hub does not answer as a Hub does. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_hf_datasets_repo_card: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The repository, with or without its namespace */
+                repo: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Card"];
+                };
             };
             /** @description The request cannot be read. */
             400: {
@@ -5255,7 +6924,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page_JobView"];
+                    "application/json": components["schemas"]["JobPage"];
                 };
             };
             /** @description The request cannot be read. */
@@ -6113,6 +7782,150 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Lines"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The Hub does not answer as a Hub does. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_hf_jobs_id_logs_search: {
+        parameters: {
+            query: {
+                /** @description The text, in any case. */
+                text: string;
+                /** @description Only lines after this number: `seen` of the part before. */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The job's id, or `namespace/id` */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hits"];
                 };
             };
             /** @description The request cannot be read. */
@@ -8225,6 +10038,149 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DevModeView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The Hub does not answer as a Hub does. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_hf_spaces_name_duplicate: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The Space, with or without its namespace */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DuplicateRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SpaceCopy"];
                 };
             };
             /** @description The request cannot be read. */
@@ -11076,6 +13032,631 @@ export interface operations {
             };
         };
     };
+    get_router: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouterView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_router_decisions: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: string;
+                /** @description How many items at most. */
+                limit?: number;
+                /** @description The kind of task: `chat`, `tools`, `tool_result` or `structured`. */
+                kind?: string;
+                /** @description A model that was asked. */
+                model?: string;
+                /** @description How the model was chosen: a strategy's word, or `named`. */
+                strategy?: string;
+                /** @description How it ended: `answered`, `escalated` or `failed`. */
+                state?: string;
+                /** @description What was found of the answer: `good`, `bad`, or `none` for those nobody judged. */
+                verdict?: string;
+                /** @description Only those whose conversation was kept: candidates for the next dataset. */
+                kept?: boolean;
+                /** @description Made at this time or later. */
+                from?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_DecisionView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_router_decisions_id: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The decision */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionDetail"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    put_router_decisions_id_verdict: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The decision */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VerdictRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DecisionDetail"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_router_replay: {
+        parameters: {
+            query?: {
+                /** @description Words with a comma between them, a quality behind a colon: `student_only,cost_optimized:0.9`. The usual ones without it. */
+                strategies?: string;
+                /** @description Only calls of the last seconds: 86400 is a day. All without it. */
+                seconds?: number;
+                /** @description Calls at most, the newest. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReplayReport"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_router_report: {
+        parameters: {
+            query?: {
+                /** @description Only calls of the last seconds: 86400 is a day. All without it. */
+                seconds?: number;
+                /** @description Calls at most, the newest. */
+                limit?: number;
+                /** @description Seconds; as many as give some fifty points without it. */
+                step_seconds?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RouteReportView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_runs: {
         parameters: {
             query?: {
@@ -12164,6 +14745,204 @@ export interface operations {
             };
         };
     };
+    get_sessions_session: {
+        parameters: {
+            query: {
+                /** @description The session's file, as `GET /api/sessions` names it. */
+                file: string;
+                /** @description Its id there, where the file holds many. */
+                session_id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConversationView"][];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_sessions_steps: {
+        parameters: {
+            query: {
+                /** @description The session's file, as `GET /api/sessions` names it. */
+                file: string;
+                /** @description Its id there, where the file holds many. */
+                session_id?: string;
+                /** @description The conversation's place in the session, from 0: its own, then its subagents'. */
+                conversation?: number;
+                /** @description The `next` of the page before. */
+                after?: string;
+                /** @description How many items at most. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page_StepView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     get_settings: {
         parameters: {
             query?: never;
@@ -12201,6 +14980,358 @@ export interface operations {
             };
             /** @description The request comes from elsewhere, or it is not allowed. */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    put_settings_default_org: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewOrg"];
+            };
+        };
+        responses: {
+            /** @description It is chosen */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The Hub does not answer as a Hub does. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    get_settings_roots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RootsView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    put_settings_roots: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRoots"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RootsView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

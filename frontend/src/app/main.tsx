@@ -7,6 +7,7 @@ import { applyTheme, storedTheme } from "../lib/theme";
 import "../styles/tokens.css";
 import "../styles/base.css";
 import "../styles/parts.css";
+import "../styles/serve.css";
 import { NotFound } from "./NotFound";
 import { pages } from "./pages";
 import { Shell } from "./Shell";

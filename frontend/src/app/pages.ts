@@ -62,6 +62,7 @@ export const pages: readonly Page[] = [
       words: "logs agents build quality import",
     },
   },
+  { path: "/sessions/*", component: lazy(() => import("../features/sessions/pages/Session")) },
   {
     path: "/datasets",
     component: lazy(() => import("../features/datasets/pages/DatasetBrowser")),
@@ -75,6 +76,32 @@ export const pages: readonly Page[] = [
     },
   },
   { path: "/datasets/*", component: lazy(() => import("../features/datasets/pages/Dataset")) },
+  {
+    path: "/spaces",
+    component: lazy(() => import("../features/spaces/pages/Spaces")),
+    nav: {
+      label: "Spaces",
+      icon: "spaces",
+      to: paths.spaces(),
+      group: "Serve",
+      keys: "g p",
+      words: "deploy demo app gradio zerogpu",
+    },
+  },
+  { path: "/spaces/new", component: lazy(() => import("../features/spaces/pages/NewSpace")) },
+  { path: "/spaces/*", component: lazy(() => import("../features/spaces/pages/SpaceDetail")) },
+  {
+    path: "/router",
+    component: lazy(() => import("../features/router/pages/RouterPage")),
+    nav: {
+      label: "Router",
+      icon: "router",
+      to: paths.router(),
+      group: "Serve",
+      keys: "g o",
+      words: "gateway decisions strategy evidence replay openai",
+    },
+  },
   {
     path: "/usage",
     component: lazy(() => import("../features/usage/pages/Usage")),

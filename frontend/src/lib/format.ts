@@ -33,6 +33,9 @@ export function usd(value: number | null | undefined): string {
   ).format(value === 0 ? 0 : value);
 }
 
+/** Dollars of millionths. */
+export const usdOf = (micro: number | null | undefined) => (micro === null || micro === undefined ? null : micro / 1e6);
+
 /** Sizes in bytes. */
 export function bytes(value: number): string {
   const units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const;
@@ -75,10 +78,18 @@ export function duration(seconds: number): string {
     .join(" ");
 }
 
+/** How long something quick took, given in seconds: `45 ms`, `1.5 s`. */
+export const took = (seconds: number) =>
+  seconds < 1 ? `${number(seconds * 1000)} ms` : `${number(seconds, seconds < 10 ? 1 : 0)} s`;
+
 export const dateTime = (time: string | number | Date) =>
   once("dt", () => new Intl.DateTimeFormat(locale(), { dateStyle: "medium", timeStyle: "short" })).format(
     new Date(time),
   );
+
+/** The day alone. */
+export const day = (time: string | number | Date) =>
+  once("dd", () => new Intl.DateTimeFormat(locale(), { dateStyle: "medium" })).format(new Date(time));
 
 export const clockTime = (time: string | number | Date) =>
   once("ct", () => new Intl.DateTimeFormat(locale(), { timeStyle: "medium" })).format(new Date(time));

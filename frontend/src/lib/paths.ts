@@ -21,14 +21,18 @@ export const paths = {
   newSpace: (search: { model?: string } = {}) => query("/spaces/new", search),
   space: (id: string) => `/spaces/${name(id)}`,
   datasets: () => "/datasets",
-  dataset: (id: string, search: { split?: string; config?: string; after?: number } = {}) =>
+  dataset: (id: string, search: { split?: string; config?: string; after?: number; session?: string } = {}) =>
     query(`/datasets/${name(id)}`, search),
   sessions: () => "/sessions",
-  session: (id: string) => `/sessions/${name(id)}`,
+  /** A session is named by its file, and by its id where the file holds many. */
+  session: (
+    file: string,
+    search: { id?: string | null | undefined; conversation?: number | undefined; at?: number | undefined } = {},
+  ) => query(`/sessions/${name(file.replace(/^\//, ""))}`, search),
   runs: () => "/runs",
   run: (id: string) => `/runs/${name(id)}`,
   router: () => "/router",
   usage: () => "/usage",
-  activity: () => "/activity",
+  activity: (search: { view?: string; of?: string } = {}) => query("/activity", search),
   settings: () => "/settings",
 };

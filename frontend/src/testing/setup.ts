@@ -1,5 +1,5 @@
 import "@testing-library/jest-dom/vitest";
-import { cleanup } from "@testing-library/react";
+import { cleanup, configure } from "@testing-library/react";
 import { afterEach } from "vitest";
 
 if (typeof HTMLDialogElement !== "undefined") {
@@ -12,5 +12,8 @@ if (typeof HTMLDialogElement !== "undefined") {
     this.dispatchEvent(new Event("close"));
   };
 }
+
+// What waits, waits for a condition: on a busy machine it comes later.
+configure({ asyncUtilTimeout: 4_000 });
 
 afterEach(cleanup);

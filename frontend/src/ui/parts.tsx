@@ -1,5 +1,5 @@
 import { type ButtonHTMLAttributes, type ReactNode, useEffect, useId, useState } from "react";
-import { ago, dateTime } from "../lib/format";
+import { ago, bytes, dateTime } from "../lib/format";
 import { Icon } from "./icons";
 
 export type Tone = "plain" | "good" | "warn" | "bad" | "info" | "accent";
@@ -180,6 +180,21 @@ export function Copyable({ text, label = "Copy" }: { text: string; label?: strin
     </div>
   );
 }
+
+/** Text as it was written, set in one width; what is cut off is said. */
+export const Pre = ({ text, leftOut = 0 }: { text: string; leftOut?: number }) => (
+  <>
+    {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what is cut off is read by scrolling with the keys */}
+    <pre className="pre" tabIndex={0}>
+      {text}
+    </pre>
+    <LeftOut size={leftOut} />
+  </>
+);
+
+/** Says that a text is longer than is shown. */
+export const LeftOut = ({ size }: { size: number }) =>
+  size > 0 ? <span className="faint">{bytes(size)} more are not shown</span> : null;
 
 export function Field({
   label,

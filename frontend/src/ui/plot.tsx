@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "react";
-import { number } from "../lib/format";
+import { dateTime, number } from "../lib/format";
 import { thin, ticks } from "../lib/scale";
 
 export type Series = { name: string; points: readonly { step: number; value: number }[] };
@@ -15,17 +15,24 @@ const short = (value: number) => {
   return number(value, size < 1 ? 4 : size < 100 ? 2 : 0);
 };
 
-/** Lines over steps. What they show is also said in words, and in a table that can be opened. */
+/**
+ * Lines over steps, or over times in milliseconds since 1970. What they show is also said in words, and in a table that can
+ * be opened.
+ */
 export function Plot({
   title,
   series,
+  axis = "step",
   marks = [],
 }: {
   title: string;
   series: readonly Series[];
+  axis?: "step" | "time";
   marks?: readonly { step: number; label: string }[];
 }) {
   const [at, setAt] = useState<number | null>(null);
+  const isTime = axis === "time";
+  const place = (step: number) => (isTime ? dateTime(step) : `step ${number(step)}`);
   // Drawn as wide as it is shown, so that its words keep their size.
   const [width, setWidth] = useState(480);
   const frame = useRef<HTMLElement>(null);
@@ -60,25 +67,26 @@ export function Plot({
   const y = (value: number) => TOP + (1 - (value - bottom) / (top - bottom)) * (HEIGHT - TOP - BOTTOM);
   const path = (points: readonly { step: number; value: number }[]) =>
     points
-      .map((point, place) => `${place ? "L" : "M"}${x(point.step).toFixed(1)} ${y(point.value).toFixed(1)}`)
+      .map((point, order) => `${order ? "L" : "M"}${x(point.step).toFixed(1)} ${y(point.value).toFixed(1)}`)
       .join("");
   const near = (points: readonly { step: number; value: number }[], step: number) =>
     points.reduce((best, point) => (Math.abs(point.step - step) < Math.abs(best.step - step) ? point : best));
   const words = shown.map((one) => {
     const [begin, end] = [one.points[0], one.points.at(-1)];
-    return `${one.name}: ${short(begin?.value ?? 0)} at step ${begin?.step}, ${short(end?.value ?? 0)} at step ${end?.step}`;
+    if (!begin || !end) return one.name;
+    return `${one.name}: ${short(begin.value)} at ${place(begin.step)}, ${short(end.value)} at ${place(end.step)}`;
   });
   return (
     <figure className="plot" ref={frame}>
       <figcaption className="row">
         <h3>{title}</h3>
-        {shown.map((one, place) => {
+        {shown.map((one, order) => {
           const point = at === null ? one.points.at(-1) : near(one.points, at);
           return (
             <span key={one.name} className="plot__key">
-              <span className="plot__swatch" data-series={place + 1} aria-hidden="true" />
+              <span className="plot__swatch" data-series={order + 1} aria-hidden="true" />
               {one.name} <b>{point ? short(point.value) : ""}</b>
-              <span className="faint">{point ? `step ${number(point.step)}` : ""}</span>
+              <span className="faint">{point ? place(point.step) : ""}</span>
             </span>
           );
         })}
@@ -89,8 +97,8 @@ export function Plot({
         aria-label={`${title}. ${words.join(". ")}`}
         onPointerMove={(event) => {
           const box = event.currentTarget.getBoundingClientRect();
-          const place = ((event.clientX - box.left) / box.width) * width;
-          setAt(low.x + ((place - LEFT) / (width - LEFT - RIGHT)) * (high.x - low.x));
+          const across = ((event.clientX - box.left) / box.width) * width;
+          setAt(low.x + ((across - LEFT) / (width - LEFT - RIGHT)) * (high.x - low.x));
         }}
         onPointerLeave={() => setAt(null)}
       >
@@ -102,13 +110,19 @@ export function Plot({
             </text>
           </g>
         ))}
-        {ticks(low.x, high.x, Math.max(2, Math.floor(width / 90)))
-          .filter((tick) => Number.isInteger(tick))
-          .map((tick) => (
-            <text key={tick} className="plot__tick" x={x(tick)} y={HEIGHT - 8} textAnchor="middle">
-              {number(tick)}
-            </text>
-          ))}
+        {isTime
+          ? [low.x, high.x].map((tick, order) => (
+              <text key={tick} className="plot__tick" x={x(tick)} y={HEIGHT - 8} textAnchor={order ? "end" : "start"}>
+                {dateTime(tick)}
+              </text>
+            ))
+          : ticks(low.x, high.x, Math.max(2, Math.floor(width / 90)))
+              .filter((tick) => Number.isInteger(tick))
+              .map((tick) => (
+                <text key={tick} className="plot__tick" x={x(tick)} y={HEIGHT - 8} textAnchor="middle">
+                  {number(tick)}
+                </text>
+              ))}
         {marks.map((mark) => (
           <line
             key={mark.label}
@@ -121,8 +135,8 @@ export function Plot({
             <title>{mark.label}</title>
           </line>
         ))}
-        {shown.map((one, place) => (
-          <path key={one.name} className="plot__line" data-series={place + 1} d={path(one.points)} />
+        {shown.map((one, order) => (
+          <path key={one.name} className="plot__line" data-series={order + 1} d={path(one.points)} />
         ))}
         {at === null ? null : (
           <line
@@ -142,7 +156,7 @@ export function Plot({
               <tr>
                 <th scope="col">Series</th>
                 <th scope="col" className="num">
-                  Step
+                  {isTime ? "Time" : "Step"}
                 </th>
                 <th scope="col" className="num">
                   Value
@@ -154,7 +168,7 @@ export function Plot({
                 thin(one.points, 16, (point) => point.value).map((point) => (
                   <tr key={`${one.name} ${point.step}`}>
                     <td>{one.name}</td>
-                    <td className="num">{number(point.step)}</td>
+                    <td className="num">{isTime ? dateTime(point.step) : number(point.step)}</td>
                     <td className="num">{short(point.value)}</td>
                   </tr>
                 )),

@@ -3,7 +3,7 @@ import userEvent from "@testing-library/user-event";
 import { expect, test, vi } from "vitest";
 import { type LiveEvent, live } from "../../api/live";
 import { Refusal, showPage } from "../../testing/page";
-import { aboutOf, detailOf, eventName, gather, KEEP, toneOf } from "./model";
+import { aboutOf, deedOf, detailOf, eventName, gather, KEEP, toneOf, withNew } from "./model";
 import Activity from "./pages/Activity";
 
 const event = (seq: number, type = "run:stage", data: LiveEvent["data"] = {}, topic = "run:01a2"): LiveEvent => ({
@@ -26,10 +26,26 @@ const show = (answers: Record<string, unknown>, at = "/activity") =>
   });
 
 test("events are kept once, the latest first, without what only says that something goes on", () => {
-  const many = Array.from({ length: KEEP + 5 }, (_, at) => event(at + 1));
-  const kept = gather(many, [event(3), event(400, "hf:job:log"), event(401, "run:stage", { status: "progress" })]);
-  expect(kept).toHaveLength(KEEP);
-  expect(kept[0]?.seq).toBe(KEEP + 5);
+  const kept = gather([
+    event(3),
+    event(7),
+    event(3),
+    event(8, "hf:job:log"),
+    event(9, "run:stage", { status: "progress" }),
+  ]);
+  expect(kept.map((one) => one.seq)).toEqual([7, 3]);
+});
+
+test("what just came is of the first page; only the end of what is shown is cut off, and can be fetched again", () => {
+  const page = (from: number, to: number, next: string | null = null) => ({
+    events: Array.from({ length: from - to + 1 }, (_, at) => event(from - at)),
+    next,
+  });
+  expect(withNew([], event(1))).toEqual([]);
+  const [first, second] = withNew([page(9, 5, "5"), page(4, 1)], event(10));
+  expect([first?.events[0]?.seq, first?.next, second?.events.length]).toEqual([10, "5", 4]);
+  const [cut] = withNew([page(KEEP, 1)], event(KEEP + 1));
+  expect([cut?.events.length, cut?.events.at(-1)?.seq, cut?.next]).toEqual([KEEP, 2, "2"]);
 });
 
 test("an event has words, and a page it is about", () => {
@@ -44,7 +60,8 @@ test("an event has words, and a page it is about", () => {
   expect(aboutOf(event(1, "budget:settled", {}, "budget:jobs"))).toBeNull();
 });
 
-test("the log is read to its end, and new events come above", async () => {
+test("the latest events are read first, older ones when they are asked for, and new ones come above", async () => {
+  const user = userEvent.setup();
   let hear: (event: LiveEvent) => void = () => {};
   vi.spyOn(live, "listen").mockImplementation((_, told) => {
     hear = told;
@@ -54,25 +71,36 @@ test("the log is read to its end, and new events come above", async () => {
     {
       "GET /api/events/log": ({ search }: { search: URLSearchParams }) =>
         search.get("after")
-          ? { items: [event(2, "run:completed")], meta: meta(false) }
-          : { items: [event(1, "run:created")], meta: meta(true, 1) },
+          ? { items: [event(1, "run:created")], meta: meta(false) }
+          : { items: [event(2, "run:completed")], meta: meta(true, 2) },
     },
     "/activity?of=run",
   );
   expect(await screen.findByText("A run ended")).toBeVisible();
-  expect(asked.filter(({ path }) => path.endsWith("/log")).map(({ search }) => search.get("topics"))).toEqual([
-    "run:*",
-    "run:*",
-  ]);
+  await user.click(screen.getByRole("button", { name: "Show more" }));
+  expect(await screen.findByText("A run was made")).toBeVisible();
+  const queries = asked.filter(({ path }) => path.endsWith("/log")).map(({ search }) => search);
+  expect(queries.map((query) => query.get("topics"))).toEqual(["run:*", "run:*"]);
+  expect(queries.map((query) => query.get("order"))).toEqual(["desc", "desc"]);
+  expect(queries[1]?.get("after")).toBe("2");
   act(() => {
     hear(event(3, "run:started"));
     hear(event(4, "hf:job:failed", {}, "job:66aa"));
   });
-  const rows = await screen.findAllByRole("row");
   await waitFor(() => expect(screen.getAllByRole("row")).toHaveLength(4));
-  expect(rows.length).toBeGreaterThan(0);
   expect(screen.getAllByRole("row")[1]).toHaveTextContent("A run was begun");
   expect(screen.queryByText("A job failed")).not.toBeInTheDocument();
+});
+
+test("the audit says what was spent, deleted, sent and changed, and shows one of them alone", async () => {
+  const deed = event(5, "audit:dataset_deleted", { did: "deleted", of: "me/old" }, "audit:deleted");
+  expect(deedOf(deed)).toMatchObject({ did: "deleted", what: "Dataset deleted", of: "me/old" });
+  const user = userEvent.setup();
+  const { asked } = show({ "GET /api/events/log": { items: [deed], meta: meta(false) } }, "/activity?view=audit");
+  expect(await screen.findByRole("row", { name: /deleted Dataset deleted me\/old/ })).toBeVisible();
+  await user.click(screen.getByRole("tab", { name: "Deleted" }));
+  await waitFor(() => expect(screen.getByTestId("where")).toHaveTextContent("/activity?view=audit&of=deleted"));
+  await waitFor(() => expect(asked.at(-1)?.search.get("topics")).toBe("audit:deleted"));
 });
 
 test("nothing yet is told so, and each half fails alone", async () => {

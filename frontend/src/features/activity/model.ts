@@ -4,27 +4,62 @@ import type { Tone } from "../../ui/parts";
 
 /** What is shown, and the topics it is of. Budget entries and spaces have topics of their own. */
 export const kinds = [
-  { id: "all", label: "Everything", topics: "*" },
+  { id: "all", label: "Everything", topics: "run:*,job:*,launch:*,task:*,space:*,budget:*" },
   { id: "run", label: "Runs", topics: "run:*" },
   { id: "job", label: "Jobs", topics: "job:*,launch:*" },
   { id: "task", label: "Tasks", topics: "task:*" },
+  { id: "space", label: "Spaces", topics: "space:*" },
   { id: "budget", label: "Budget", topics: "budget:*" },
 ] as const;
-
-export type Kind = (typeof kinds)[number]["id"];
-
-/** How many of the latest events are kept on the page. */
-export const KEEP = 300;
 
 /** Whether an event only says that something goes on; a job's lines are read in its log. */
 export const isNoise = (event: LiveEvent) =>
   /:(log|metrics|progress)$/.test(event.type) || event.data["status"] === "progress";
 
-/** Adds events to those that are there: each once, the latest first, no more than are kept. */
-export function gather(have: readonly LiveEvent[], more: readonly LiveEvent[]): LiveEvent[] {
-  const all = new Map<number, LiveEvent>();
-  for (const event of [...have, ...more]) if (!isNoise(event)) all.set(event.seq, event);
-  return [...all.values()].sort((a, b) => b.seq - a.seq).slice(0, KEEP);
+/** How many events the first page holds before the oldest of them are to be fetched again. */
+export const KEEP = 500;
+
+type Page = { events: LiveEvent[]; next: string | null };
+
+/** The pages with an event that just came, which is of the first of them. */
+export function withNew(pages: readonly Page[], event: LiveEvent): Page[] {
+  const [first, ...rest] = pages;
+  if (!first) return [];
+  const events = gather([...first.events, event]);
+  const last = events[KEEP - 1];
+  // Only the end of what is shown may be cut off: it is fetched again when it is wanted.
+  if (rest.length > 0 || events.length <= KEEP || !last) return [{ ...first, events }, ...rest];
+  return [{ events: events.slice(0, KEEP), next: String(last.seq) }];
+}
+
+/** The events of all pages with a new one among them, each once, the latest first. */
+export function gather(events: readonly LiveEvent[]): LiveEvent[] {
+  const all = new Map(events.filter((event) => !isNoise(event)).map((event) => [event.seq, event]));
+  return [...all.values()].sort((a, b) => b.seq - a.seq);
+}
+
+/** What an audit is filtered by: the kind of thing that was done. */
+export const deeds = [
+  { id: "all", label: "All that was done", topics: "audit:*" },
+  { id: "spent", label: "Spent", topics: "audit:spent" },
+  { id: "deleted", label: "Deleted", topics: "audit:deleted" },
+  { id: "sent", label: "Sent to the Hub", topics: "audit:sent" },
+  { id: "changed", label: "Changed", topics: "audit:changed" },
+] as const;
+
+const deedTones: Record<string, Tone> = { spent: "accent", deleted: "bad", sent: "info", changed: "plain" };
+const deedWords: Record<string, string> = { spent: "spent", deleted: "deleted", sent: "sent", changed: "changed" };
+
+/** What was done in an audit's event: its kind, its words, and to what. */
+export function deedOf(event: LiveEvent): { did: string; tone: Tone; what: string; of: string } {
+  const did = event.topic.split(":")[1] ?? "";
+  const what = event.type.replace(/^audit:/, "").replaceAll("_", " ");
+  return {
+    did: deedWords[did] ?? did,
+    tone: deedTones[did] ?? "plain",
+    what: what.charAt(0).toUpperCase() + what.slice(1),
+    of: typeof event.data["of"] === "string" ? event.data["of"] : "",
+  };
 }
 
 const names: Record<string, string> = {
@@ -90,6 +125,7 @@ export function aboutOf(event: LiveEvent): { label: string; to: string } | null 
 
 const taskKinds: Record<string, string> = {
   dataset_build: "Build a dataset",
+  space_deploy: "Deploy a Space",
   dataset_upload: "Send a dataset to the Hub",
   run: "Run from sessions to a student",
 };

@@ -1,28 +1,25 @@
-import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import { infiniteQueryOptions } from "@tanstack/react-query";
 import { api, take } from "../../api/client";
 import type { LiveEvent } from "../../api/live";
-import { gather } from "./model";
 
-const MOST_PAGES = 40;
+const PAGE = 100;
 
-export type Log = { events: LiveEvent[]; hasMore: boolean };
+export type Log = { events: LiveEvent[]; next: string | null };
 
-/** The latest events of the log. It is told oldest first, so it is read to its end. */
+/** The events of some topics, the newest first; what only says that something goes on is left out. */
 export const eventsQuery = (topics: string) =>
-  queryOptions({
+  infiniteQueryOptions({
     queryKey: ["activity", { topics }],
-    queryFn: async ({ signal }): Promise<Log> => {
-      let events: LiveEvent[] = [];
-      let after: string | undefined;
-      for (let page = 0; page < MOST_PAGES; page += 1) {
-        const query = { limit: 500, topics, ...(after === undefined ? {} : { after }) };
-        const answer = await take(api.GET("/api/events/log", { params: { query }, signal }));
-        events = gather(events, answer.items as unknown as LiveEvent[]);
-        if (!answer.meta.more) return { events, hasMore: false };
-        after = String(answer.meta.after);
-      }
-      return { events, hasMore: true };
+    queryFn: async ({ pageParam, signal }): Promise<Log> => {
+      const query = { limit: PAGE, order: "desc", quiet: true, topics, ...(pageParam ? { after: pageParam } : {}) };
+      const answer = await take(api.GET("/api/events/log", { params: { query }, signal }));
+      return {
+        events: answer.items as unknown as LiveEvent[],
+        next: answer.meta.more ? String(answer.meta.after) : null,
+      };
     },
+    initialPageParam: "",
+    getNextPageParam: (page) => page.next,
   });
 
 export const tasksQuery = infiniteQueryOptions({
@@ -34,11 +31,3 @@ export const tasksQuery = infiniteQueryOptions({
   initialPageParam: "",
   getNextPageParam: (page) => page.next,
 });
-
-export function useStopTask() {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: (id: string) => take(api.DELETE("/api/tasks/{id}", { params: { path: { id } } })),
-    onSuccess: () => client.invalidateQueries({ queryKey: ["tasks"] }),
-  });
-}

@@ -2,7 +2,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
 import { Refusal, showPage } from "../../testing/page";
-import { builtOf, shownOf, spread, type Task, turnsOf } from "./model";
+import { search as changed, offsetOf, shownOf, spread, turnsOf } from "./model";
 import Dataset from "./pages/Dataset";
 import DatasetBrowser from "./pages/DatasetBrowser";
 
@@ -19,18 +19,21 @@ const row = {
   metadata: { agent: "codex", score: 0.78 },
   tools: "[]",
 };
-const build = (name: string, state = "done") =>
-  ({
-    id: name + state,
-    kind: "dataset_build",
-    state,
-    result: state === "done" ? { name, sessions: 30, rows_train: 87, rows_val: 8 } : null,
-    created_at: "2026-11-23T02:55:02Z",
-    finished_at: null,
-  }) as unknown as Task;
+const built = (name: string) => ({
+  name,
+  sessions: 30,
+  rows_train: 87,
+  rows_val: 8,
+  built_at: "2026-11-23T02:55:02Z",
+  rows_of_session: null,
+});
 const one = (name: string, answers: Record<string, unknown>, search = "") =>
   showPage(Dataset, { route: "/datasets/*", at: `/datasets/${name}${search}`, answers });
-const ready = { state: "ready", why: null, total: 87, rows: [{ index: 0, row }] };
+const splits = [
+  { config: "default", split: "train" },
+  { config: "default", split: "validation" },
+];
+const ready = { state: "ready", why: null, total: 87, splits, rows: [{ index: 0, row }] };
 
 test("a row is read as a conversation with its calls; what is no message stays to be seen", () => {
   const shown = shownOf(row);
@@ -51,11 +54,9 @@ test("a row is read as a conversation with its calls; what is no message stays t
   ]);
 });
 
-test("what was built here is each once, the latest first, and only what was built", () => {
-  expect(builtOf([build("b", "failed"), build("a"), build("b"), build("a")]).map((built) => built.name)).toEqual([
-    "a",
-    "b",
-  ]);
+test("an address says where a page of rows begins, and what is empty goes from it", () => {
+  expect([offsetOf("20"), offsetOf("-3"), offsetOf("x"), offsetOf(null)]).toEqual([20, 0, 0, 0]);
+  expect(changed(new URLSearchParams("a=1&b=2"), { a: "", c: "3" }).toString()).toBe("b=2&c=3");
 });
 
 test("datasets are listed with who reads them", async () => {
@@ -67,7 +68,7 @@ test("datasets are listed with who reads them", async () => {
         items: [{ repo_id: "me/open", private: false, last_modified: null }],
         next: null,
       },
-      "GET /api/tasks": { items: [build("mine")], next: null },
+      "GET /api/datasets": { items: [built("mine")], next: null },
     },
   });
   expect(screen.getAllByRole("status", { name: "Loading" })).toHaveLength(2);
@@ -81,11 +82,11 @@ test("without a Hub what was built here is still there, and the refusal says wha
     at: "/datasets",
     answers: {
       "GET /api/hf/datasets": new Refusal(503, "hub", "the Hub does not answer", ["run `bashgym hub start`"]),
-      "GET /api/tasks": { items: [], next: null },
+      "GET /api/datasets": { items: [], next: null },
     },
   });
   expect(await screen.findByText("bashgym hub start")).toBeVisible();
-  expect(await screen.findByText(/None of the server's latest builds/)).toBeVisible();
+  expect(await screen.findByText(/No dataset was built on this machine/)).toBeVisible();
 });
 
 test("rows are paged and split by the address", async () => {
@@ -101,11 +102,65 @@ test("rows are paged and split by the address", async () => {
   expect(screen.queryByRole("link", { name: /Data Studio/ })).not.toBeInTheDocument();
 });
 
+test("what was built here shows its rows before it is sent, those of one session alone, and its card", async () => {
+  const user = userEvent.setup();
+  const { asked } = one(
+    "mine",
+    {
+      "GET /api/datasets/mine/findings": { findings: [] },
+      "GET /api/datasets/mine/rows": {
+        total: 2,
+        rows: [
+          { index: 4, row },
+          { index: 9, row: null },
+        ],
+      },
+      "GET /api/datasets/mine/card": { text: "---\nlicense: mit\n---\n# What it holds\n\n<b>rows</b>" },
+    },
+    "?session=s-1",
+  );
+  expect(await screen.findByText("Rows 1 to 2 of 2")).toBeVisible();
+  expect(screen.getByText("mend it")).toBeVisible();
+  const rows = () => asked.filter(({ path }) => path.endsWith("/rows"));
+  expect(rows()[0]?.search.get("session")).toBe("s-1");
+  await user.click(screen.getByRole("button", { name: "All rows" }));
+  await waitFor(() => expect(rows().at(-1)?.search.has("session")).toBe(false));
+  await user.click(screen.getByRole("tab", { name: "Card" }));
+  expect(await screen.findByRole("heading", { name: "What it holds" })).toBeVisible();
+  expect(screen.getByText("<b>rows</b>")).toBeVisible();
+  expect(screen.getByTestId("where")).toHaveTextContent("/datasets/mine?split=card");
+});
+
+test("an upload that goes on is found again by the address, and can be stopped", async () => {
+  const user = userEvent.setup();
+  const task = { id: "t1", kind: "dataset_upload", progress: { done: 5, total: 10, unit: "bytes" } };
+  const { asked } = one(
+    "mine",
+    {
+      "GET /api/datasets/mine/findings": { findings: [] },
+      "GET /api/tasks/t1": { ...task, state: "running" },
+      "DELETE /api/tasks/t1": { ...task, state: "canceled" },
+    },
+    "?task=t1",
+  );
+  expect(await screen.findByText(/Sending: 5 byte of 10 byte/)).toBeVisible();
+  await user.click(screen.getByRole("button", { name: "Stop" }));
+  await waitFor(() => expect(asked.some(({ method }) => method === "DELETE")).toBe(true));
+});
+
 test("rows that the viewer has not read, or does not show, are told so", async () => {
-  one("me/new", { "GET /api/hf/datasets/me/new/rows": { state: "pending", why: null, total: null, rows: [] } });
+  one("me/new", {
+    "GET /api/hf/datasets/me/new/rows": { state: "pending", why: null, total: null, splits: [], rows: [] },
+  });
   expect(await screen.findByText("The viewer has not read this dataset yet")).toBeVisible();
   one("me/old", {
-    "GET /api/hf/datasets/me/old/rows": { state: "unavailable", why: "no such split", total: null, rows: [] },
+    "GET /api/hf/datasets/me/old/rows": {
+      state: "unavailable",
+      why: "no such split",
+      total: null,
+      splits: [],
+      rows: [],
+    },
   });
   expect(await screen.findByText("no such split")).toBeVisible();
 });

@@ -1,6 +1,3 @@
-import type { Schema } from "../../api/client";
-
-export type Task = Schema<"TaskView">;
 type Fields = Record<string, unknown>;
 const isObject = (value: unknown): value is Fields =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -66,26 +63,16 @@ export function shownOf(row: unknown): Shown {
   return { talks, about, rest: Object.keys(rest).length > 0 ? JSON.stringify(rest, null, 2) : null };
 }
 
-export type Built = { name: string; sessions: number | null; rows: number | null; held: number | null; at: string };
+/** Where a page of rows begins, out of an address. */
+export const offsetOf = (after: string | null) => Math.max(0, Math.floor(Number(after)) || 0);
 
-/** The datasets that were built here, each once, the latest first. */
-export function builtOf(tasks: readonly Task[]): Built[] {
-  const found = new Map<string, Built>();
-  for (const task of tasks) {
-    const result: unknown = task.result;
-    if (task.kind !== "dataset_build" || task.state !== "done" || !isObject(result)) continue;
-    const name = result["name"];
-    if (typeof name !== "string" || found.has(name)) continue;
-    const numberAt = (key: string) => (typeof result[key] === "number" ? (result[key] as number) : null);
-    found.set(name, {
-      name,
-      sessions: numberAt("sessions"),
-      rows: numberAt("rows_train"),
-      held: numberAt("rows_val"),
-      at: task.finished_at ?? task.created_at,
-    });
+/** An address's query with other values; an empty one goes. */
+export function search(now: URLSearchParams, next: Record<string, string>): URLSearchParams {
+  for (const [key, value] of Object.entries(next)) {
+    if (value) now.set(key, value);
+    else now.delete(key);
   }
-  return [...found.values()];
+  return now;
 }
 
 /** A name with a slash is a repository on the Hub; one without was built here. */

@@ -29,11 +29,40 @@ export const rowsQuery = (repo: string, at: { config: string; split: string; off
     refetchInterval: (query) => (query.state.data?.state === "pending" ? 3_000 : false),
   });
 
-export const buildsQuery = queryOptions({
-  queryKey: ["tasks", "dataset_build"],
-  queryFn: ({ signal }) =>
-    take(api.GET("/api/tasks", { params: { query: { kind: "dataset_build", limit: 50 } }, signal })),
+export const hubCardQuery = (repo: string) =>
+  queryOptions({
+    queryKey: ["datasets", "card", repo],
+    queryFn: ({ signal }) => take(api.GET("/api/hf/datasets/{repo}/card", { params: { path: { repo } }, signal })),
+  });
+
+export const builtQuery = infiniteQueryOptions({
+  queryKey: ["datasets", "built"],
+  queryFn: ({ pageParam, signal }) =>
+    take(
+      api.GET("/api/datasets", {
+        params: { query: { limit: 50, ...(pageParam ? { after: pageParam } : {}) } },
+        signal,
+      }),
+    ),
+  initialPageParam: "",
+  getNextPageParam: (page) => page.next,
 });
+
+export const builtRowsQuery = (name: string, at: { split: string; session: string; offset: number }) =>
+  queryOptions({
+    queryKey: ["datasets", "built", name, at],
+    queryFn: ({ signal }) => {
+      const { session, ...rest } = at;
+      const query = { ...rest, limit: PAGE, ...(session ? { session } : {}) };
+      return take(api.GET("/api/datasets/{name}/rows", { params: { path: { name }, query }, signal }));
+    },
+  });
+
+export const builtCardQuery = (name: string) =>
+  queryOptions({
+    queryKey: ["datasets", "built", name, "card"],
+    queryFn: ({ signal }) => take(api.GET("/api/datasets/{name}/card", { params: { path: { name } }, signal })),
+  });
 
 export const findingsQuery = (name: string) =>
   queryOptions({

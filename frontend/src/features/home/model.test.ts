@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import type { Schema } from "../../api/client";
 import type { Status } from "../../api/status";
-import { type Have, loop } from "./model";
+import { type Demo, demoStages, demoState, type Have, loop } from "./model";
 
 const status = (state: string) =>
   ({ endpoint: null, embedded: true, account: { state }, capabilities: [] }) as unknown as Status;
@@ -26,4 +26,25 @@ test("who has a dataset is not asked for sessions", () => {
 test("what could not be found out is neither done nor next", () => {
   const steps = loop({ ...nothing, status: null, sessions: null });
   expect(steps.slice(0, 3).map((step) => step.state)).toEqual(["unknown", "unknown", "unknown"]);
+});
+
+test("a demo goes on while its task does, and says why it ended", () => {
+  const demo = (run: string | null, task: string | null, more: object = {}) =>
+    ({
+      available: true,
+      run: run ? { state: run } : null,
+      task: task ? { state: task, progress: null, error: null, ...more } : null,
+    }) as unknown as Demo;
+  expect(demoState(demo(null, null)).is).toBe("none");
+  expect(demoState(demo("published", "running")).is).toBe("going");
+  expect(demoState(demo("succeeded", "running")).is).toBe("done");
+  expect(demoState(demo("published", "canceled")).is).toBe("stopped");
+  expect(demoState(demo("failed", "failed", { error: { message: "no rows", hint: "try again" } }))).toEqual({
+    is: "failed",
+    why: "no rows",
+    hint: "try again",
+  });
+  expect(demoState(demo("published", null)).is).toBe("failed");
+  const { at, share, stages } = demoStages(demo("published", "running", { progress: { message: "train" } }));
+  expect([at, share, stages.length]).toEqual([3, 0.5, 6]);
 });

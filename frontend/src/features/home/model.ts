@@ -38,3 +38,37 @@ export function loop(have: Have): LoopStep[] {
     return { id, label, state: "next" };
   });
 }
+
+export type Demo = Schema<"DemoView">;
+type Failed = { message?: string; hint?: string };
+
+export type DemoState =
+  | { is: "none" | "going" | "done" | "stopped" }
+  | { is: "failed"; why: string; hint: string | undefined };
+
+/** How a demo stands. A run whose task ended without success does not go on by itself. */
+export function demoState({ run, task }: Demo): DemoState {
+  if (!run) return { is: "none" };
+  if (run.state === "succeeded") return { is: "done" };
+  if (task && ["queued", "running"].includes(task.state)) return { is: "going" };
+  if (run.state === "canceled" || task?.state === "canceled") return { is: "stopped" };
+  const error = task?.error as Failed | null | undefined;
+  return { is: "failed", why: error?.message ?? "It ended early, and does not say why.", hint: error?.hint };
+}
+
+const stageWords: Record<string, string> = {
+  import: "Reading the sample sessions and taking secrets out",
+  publish: "Putting the dataset on the embedded Hub",
+  submit: "Sending a training job",
+  train: "Training a student",
+  verify: "Looking whether the student is on the Hub",
+  sample: "Letting the student answer",
+};
+
+/** The stages of a demo in words, the one it is at, and how much of them is done. */
+export function demoStages({ task }: Demo): { stages: string[]; at: number; share: number } {
+  const ids = Object.keys(stageWords);
+  const progress = task?.progress as { message?: string } | null | undefined;
+  const at = Math.max(0, ids.indexOf(progress?.message ?? ""));
+  return { stages: Object.values(stageWords), at, share: at / ids.length };
+}

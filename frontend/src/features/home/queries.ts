@@ -24,11 +24,6 @@ export const jobsQuery = queryOptions({
   queryFn: ({ signal }) => take(api.GET("/api/hf/jobs", { ...few, signal })),
 });
 
-export const budgetQuery = queryOptions({
-  queryKey: ["budget"],
-  queryFn: ({ signal }) => take(api.GET("/api/budget", { signal })),
-});
-
 /** Asks for something that needs the Hub: the embedded one is started by it. */
 export function useStartHub() {
   const client = useQueryClient();
@@ -43,6 +38,30 @@ export function useRunAll() {
   const client = useQueryClient();
   return useMutation({
     mutationFn: () => take(api.POST("/api/runs", { body: {}, headers: { "idempotency-key": intentKey() } })),
+    onSuccess: () => client.invalidateQueries(),
+  });
+}
+
+/** How the demo stands. It is asked for again while it goes on, should its events not come. */
+export const demoQuery = queryOptions({
+  queryKey: ["runs", "demo"],
+  queryFn: ({ signal }) => take(api.GET("/api/demo", { signal })),
+  refetchInterval: (query) => (["queued", "running"].includes(query.state.data?.task?.state ?? "") ? 3_000 : false),
+});
+
+/** Sample sessions, a dataset of them, a student, its answers: all on this machine. */
+export function useStartDemo() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: () => take(api.POST("/api/demo", { body: {} })),
+    onSuccess: () => client.invalidateQueries(),
+  });
+}
+
+export function useStopDemo() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: (id: string) => take(api.POST("/api/runs/{id}/cancel", { params: { path: { id } } })),
     onSuccess: () => client.invalidateQueries(),
   });
 }

@@ -1,5 +1,15 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { type FetchLines, type Line, LogPages, MOST_HITS, PAGE_LINES, scan, search } from "./log";
+import {
+  type FetchLines,
+  type FindLines,
+  findIn,
+  type Line,
+  LogPages,
+  MOST_HITS,
+  PAGE_LINES,
+  scan,
+  search,
+} from "./log";
 
 /** A server with a log of `total` lines. */
 function server(total: number, text = (n: number) => `line ${n}`) {
@@ -124,7 +134,7 @@ test("a search goes through all lines, tells how far it is, and stops when told"
   const { fetchLines, asked } = server(12_000, (n) => (n % 4_000 === 0 ? "An ERROR here" : "fine"));
   const told: number[] = [];
   let hits: readonly number[] = [];
-  await search(fetchLines, "error", new AbortController().signal, (found, seen) => {
+  await search(findIn(fetchLines), "error", new AbortController().signal, (found, seen) => {
     hits = found;
     told.push(seen);
   });
@@ -132,17 +142,38 @@ test("a search goes through all lines, tells how far it is, and stops when told"
   expect(told).toEqual([5_000, 10_000, 12_000]);
   const stop = new AbortController();
   const before = asked.length;
-  await search(fetchLines, "error", stop.signal, () => stop.abort());
+  await search(findIn(fetchLines), "error", stop.signal, () => stop.abort());
   expect(asked.length).toBe(before + 1);
 });
 
 test("a search that finds everything keeps a bounded list", async () => {
   const { fetchLines } = server(30_000);
   let most = 0;
-  await search(fetchLines, "line", new AbortController().signal, (found) => {
+  await search(findIn(fetchLines), "line", new AbortController().signal, (found) => {
     most = Math.max(most, found.length);
   });
   expect(most).toBe(MOST_HITS);
+});
+
+test("a search takes parts until there are no more, and one that does not get on ends", async () => {
+  const parts = [
+    { lines: [7], seen: 100_000, more: true },
+    { lines: [], seen: 200_000, more: true },
+    { lines: [200_001], seen: 200_001, more: false },
+  ];
+  const asked: number[] = [];
+  const find: FindLines = (_, after) => {
+    asked.push(after);
+    return Promise.resolve(parts[asked.length - 1] ?? { lines: [], seen: after, more: true });
+  };
+  let hits: readonly number[] = [];
+  await search(find, "x", new AbortController().signal, (found) => {
+    hits = found;
+  });
+  expect(asked).toEqual([0, 100_000, 200_000]);
+  expect(hits).toEqual([7, 200_001]);
+  await search(find, "x", new AbortController().signal, () => {});
+  expect(asked).toEqual([0, 100_000, 200_000, 0]);
 });
 
 test("a scan goes on from where it was", async () => {

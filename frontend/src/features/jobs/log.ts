@@ -155,20 +155,43 @@ export async function* scan(fetchLines: FetchLines, after: number, signal: Abort
 
 export const MOST_HITS = 10_000;
 
-/** The numbers of lines that have a text, in any case; at most {@link MOST_HITS}. Tells how far it is as it goes. */
+/** A part of a search: the numbers of lines that have the text, how far it looked, and whether there is more. */
+export type Hits = { lines: readonly number[]; seen: number; more: boolean };
+export type FindLines = (text: string, after: number, signal: AbortSignal) => Promise<Hits>;
+
+/** The server looks; the lines stay where they are. */
+export const findJobLines =
+  (id: string): FindLines =>
+  (text, after, signal) =>
+    take(api.GET("/api/hf/jobs/{id}/logs/search", { params: { path: { id }, query: { text, after } }, signal }));
+
+/** For a log that nobody else looks through: its lines are fetched, many at once. */
+export const findIn =
+  (fetchLines: FetchLines): FindLines =>
+  async (text, after) => {
+    const { lines } = await fetchLines({ after, limit: SCAN_LINES });
+    const wanted = text.toLowerCase();
+    return {
+      lines: lines.filter((line) => line.text.toLowerCase().includes(wanted)).map((line) => line.number),
+      seen: lines.at(-1)?.number ?? after,
+      more: lines.length >= SCAN_LINES,
+    };
+  };
+
+/** The numbers of lines that have a text, in any case; at most {@link MOST_HITS}. Tells what it found as it goes. */
 export async function search(
-  fetchLines: FetchLines,
+  find: FindLines,
   text: string,
   signal: AbortSignal,
   tell: (hits: readonly number[], seen: number) => void,
 ): Promise<void> {
-  const wanted = text.toLowerCase();
   const hits: number[] = [];
-  for await (const lines of scan(fetchLines, 0, signal)) {
-    for (const line of lines) {
-      if (hits.length < MOST_HITS && line.text.toLowerCase().includes(wanted)) hits.push(line.number);
-    }
-    tell([...hits], lines.at(-1)?.number ?? 0);
-    if (hits.length >= MOST_HITS) return;
+  for (let seen = 0; !signal.aborted; ) {
+    const part = await find(text, seen, signal);
+    if (signal.aborted) return;
+    hits.push(...part.lines.slice(0, MOST_HITS - hits.length));
+    tell([...hits], part.seen);
+    if (!part.more || part.seen <= seen || hits.length >= MOST_HITS) return;
+    seen = part.seen;
   }
 }

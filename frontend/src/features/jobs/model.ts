@@ -89,6 +89,3 @@ export function timeline(job: Job): Step[] {
   steps.push({ label: stageWords(job.stage).label, at: ended, state: job.stage === "ERROR" ? "bad" : "done" });
   return steps;
 }
-
-/** Dollars of millionths. */
-export const usdOf = (micro: number | null | undefined) => (micro === null || micro === undefined ? null : micro / 1e6);

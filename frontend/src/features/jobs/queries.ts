@@ -48,11 +48,6 @@ export const runCostQuery = (run: string) =>
       take(api.GET("/api/usage/entries", { params: { query: { run, service: "jobs" } }, signal })),
   });
 
-export const budgetQuery = queryOptions({
-  queryKey: ["budget"],
-  queryFn: ({ signal }) => take(api.GET("/api/budget", { signal })),
-});
-
 export function useCancelJob(id: string) {
   const client = useQueryClient();
   return useMutation({

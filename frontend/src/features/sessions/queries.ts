@@ -16,6 +16,39 @@ export const sessionsQuery = (path: string) =>
     staleTime: 30_000,
   });
 
+export type SessionName = { file: string; id: string };
+const named = ({ file, id }: SessionName) => ({ file, ...(id ? { session_id: id } : {}) });
+
+export const sessionQuery = (name: SessionName) =>
+  queryOptions({
+    queryKey: ["sessions", "one", name],
+    queryFn: ({ signal }) => take(api.GET("/api/sessions/session", { params: { query: named(name) }, signal })),
+    staleTime: 60_000,
+  });
+
+/** The steps of a conversation, from a step on. */
+export const stepsQuery = (name: SessionName, conversation: number, at: number) =>
+  infiniteQueryOptions({
+    queryKey: ["sessions", "steps", name, conversation, at],
+    queryFn: ({ pageParam, signal }) =>
+      take(
+        api.GET("/api/sessions/steps", {
+          params: { query: { ...named(name), conversation, limit: 100, ...(pageParam ? { after: pageParam } : {}) } },
+          signal,
+        }),
+      ),
+    initialPageParam: at > 1 ? String(at - 1) : "",
+    getNextPageParam: (page) => page.next,
+    staleTime: 60_000,
+  });
+
+/** The datasets that have rows of a session. */
+export const rowsOfQuery = (session: string) =>
+  queryOptions({
+    queryKey: ["datasets", "of", session],
+    queryFn: ({ signal }) => take(api.GET("/api/datasets", { params: { query: { session, limit: 50 } }, signal })),
+  });
+
 export const lastBuildsQuery = queryOptions({
   queryKey: ["tasks", "dataset_build", "last"],
   queryFn: ({ signal }) =>

@@ -3,7 +3,9 @@ import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
 import { Refusal, showPage } from "../../testing/page";
 import { agentName, byAgent, cutPath, isName, qualityOf } from "./model";
+import Session from "./pages/Session";
 import Sessions from "./pages/Sessions";
+import { gist, type Step, shownSteps } from "./steps";
 
 const session = {
   agent: "claude_code",
@@ -114,4 +116,91 @@ test("a dataset is built of the folder that is shown, followed, and a wrong name
   const post = asked.find(({ method }) => method === "POST");
   expect(post?.body).toEqual({ name: "demo", paths: ["/logs"] });
   expect(post?.headers.get("idempotency-key")).toBeTruthy();
+});
+
+const cut = (text: string, left_out = 0) => ({ text, left_out });
+const step = (number: number, kind: string, more: Partial<Step> = {}): Step => ({
+  number,
+  role: "assistant",
+  kind,
+  text: cut(""),
+  thinking: null,
+  calls: [],
+  result: null,
+  at: null,
+  rewound: false,
+  copied: false,
+  ...more,
+});
+const steps = [
+  step(1, "prompt", { role: "user", text: cut("Mend the store"), at: "2026-03-17T11:22:40Z" }),
+  step(2, "assistant", {
+    calls: [{ id: "t1", name: "Bash", arguments: cut('{"command":"cargo test\\n--all"}') }],
+    at: "2026-03-17T11:22:41Z",
+  }),
+  step(3, "tool_result", {
+    role: "tool",
+    result: { call_id: "t1", content: cut("1 failed", 2000), is_error: true, exit_status: 101 },
+    at: "2026-03-17T11:22:51Z",
+  }),
+  step(4, "injected", { role: "user", text: cut("a reminder\nof the program") }),
+];
+
+test("a result stands with its call, and a step says how long it took", () => {
+  const shown = shownSteps(steps);
+  expect(shown.map((one) => one.step.number)).toEqual([1, 2, 4]);
+  expect(shown[1]?.results.get("t1")?.exit_status).toBe(101);
+  expect([shown[0]?.tookMs, shown[1]?.tookMs]).toEqual([1_000, 10_000]);
+  // One whose call is not on the page stands alone.
+  expect(shownSteps(steps.slice(2)).map((one) => one.step.number)).toEqual([3, 4]);
+  expect(gist('{"command":"ls\\npwd"}')).toBe("ls");
+  expect(gist("{cut")).toBe("");
+});
+
+test("a session is read as a conversation, with how its tasks were judged and the rows made of it", async () => {
+  const about = {
+    session_id: "05be",
+    parent_session_id: null,
+    agent: "claude_code",
+    agent_version: "2.1",
+    models: ["m"],
+    cwd: "/home/dev",
+    started_at: "2026-03-17T11:22:40Z",
+    ended_at: "2026-03-17T11:24:40Z",
+    steps: 4,
+    tokens: { input: 7, output: 25, cache_creation: 0, cache_read: 9 },
+    prompts: 1,
+    tool_calls: 1,
+    tool_errors: 1,
+    tasks: [
+      {
+        first_step: 1,
+        value: 0.2,
+        parts: [{ part: "tests", value: 0, weight: 0.35, reason: "the last test run failed" }],
+      },
+    ],
+  };
+  const { asked } = showPage(Session, {
+    route: "/sessions/*",
+    at: "/sessions/logs/05be.jsonl?conversation=1&at=3",
+    answers: {
+      "GET /api/sessions/session": [about, { ...about, session_id: "05be/a1", parent_session_id: "05be" }],
+      "GET /api/sessions/steps": { items: steps, next: null },
+      "GET /api/datasets": { items: [{ name: "mine", rows_of_session: 3 }], next: null },
+    },
+  });
+  expect(await screen.findByText("Mend the store")).toBeVisible();
+  expect(screen.getByText("It failed with status 101")).toBeVisible();
+  expect(screen.getByText("2 kB more are not shown")).toBeVisible();
+  expect(screen.getByText("a reminder")).toBeVisible();
+  expect(await screen.findByRole("link", { name: "Subagent a1" })).toHaveAttribute("aria-current", "page");
+  expect(screen.getByText("the last test run failed")).toBeInTheDocument();
+  expect(await screen.findByRole("link", { name: "mine" })).toHaveAttribute("href", "/datasets/mine?session=05be%2Fa1");
+  const query = asked.find(({ path }) => path.endsWith("/steps"))?.search;
+  expect([query?.get("file"), query?.get("conversation"), query?.get("after")]).toEqual(["/logs/05be.jsonl", "1", "2"]);
+});
+
+test("a session that is not there says so", async () => {
+  showPage(Session, { route: "/sessions/*", at: "/sessions/logs/none.jsonl", answers: {} });
+  expect((await screen.findAllByRole("alert")).length).toBeGreaterThan(0);
 });

@@ -42,3 +42,25 @@ export function useSignOut() {
     onSuccess: () => window.location.reload(),
   });
 }
+
+export const rootsQuery = queryOptions({
+  queryKey: ["settings", "roots"],
+  queryFn: ({ signal }) => take(api.GET("/api/settings/roots", { signal })),
+});
+
+/** Another owner is another set of repositories and another bill: everything is asked anew. */
+export function useSetOrg() {
+  const onSuccess = useEverythingOld();
+  return useMutation({
+    mutationFn: (name: string | null) => take(api.PUT("/api/settings/default_org", { body: { name } })),
+    onSuccess,
+  });
+}
+
+export function useSetRoots() {
+  const onSuccess = useEverythingOld();
+  return useMutation({
+    mutationFn: (folders: string[]) => take(api.PUT("/api/settings/roots", { body: { folders } })),
+    onSuccess,
+  });
+}

@@ -1,5 +1,6 @@
 import type { Schema } from "../../api/client";
 import type { Tone } from "../../ui/parts";
+import { usdOf } from "../../lib/format";
 
 export const services = ["all", "jobs", "inference", "spaces"] as const;
 export const windows = ["day", "month", "run", "total"] as const;
@@ -14,9 +15,6 @@ const windowNames: Record<string, string> = { day: "a day", month: "a month", ru
 
 export const serviceName = (service: string) => serviceNames[service] ?? service;
 export const windowName = (window: string) => windowNames[window] ?? window;
-
-/** Dollars of millionths. */
-export const usdOf = (micro: number | null | undefined) => (micro === null || micro === undefined ? null : micro / 1e6);
 
 /** Millionths of what was written, in either way to write a decimal; null if that is no amount. */
 export function microOf(text: string): number | null {

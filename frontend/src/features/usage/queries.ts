@@ -1,11 +1,6 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, take } from "../../api/client";
 
-export const budgetQuery = queryOptions({
-  queryKey: ["budget"],
-  queryFn: ({ signal }) => take(api.GET("/api/budget", { signal })),
-});
-
 export const sumsQuery = (by: string) =>
   queryOptions({
     queryKey: ["usage", "sums", { by }],

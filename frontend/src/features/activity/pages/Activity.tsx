@@ -1,65 +1,83 @@
-import { useInfiniteQuery, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useState } from "react";
 import { Link, useSearchParams } from "react-router";
 import { covers, type LiveEvent, useLive } from "../../../api/live";
-import { clockTime, dateTime, number } from "../../../lib/format";
+import { useStopTask } from "../../../api/task";
+import { clockTime, dateTime, day } from "../../../lib/format";
 import { Confirm } from "../../../ui/dialog";
 import { Hint } from "../../../ui/failure";
 import { Load } from "../../../ui/load";
+import { itemsOf, ShowMore } from "../../../ui/more";
 import { Badge, Button, Meter, Note, PageHead, Panel, Skeleton, Tabs, Time } from "../../../ui/parts";
+import { type Progress, progressWords } from "../../../ui/task";
 import { toast } from "../../../ui/toasts";
 import {
   aboutOf,
+  deedOf,
+  deeds,
   detailOf,
   eventName,
   gather,
   isGoing,
   isNoise,
-  type Kind,
   kinds,
   taskName,
   taskTone,
   toneOf,
+  withNew,
 } from "../model";
-import { eventsQuery, tasksQuery, useStopTask } from "../queries";
+import { eventsQuery, tasksQuery } from "../queries";
+
+const views = [
+  { id: "events", label: "What happened" },
+  { id: "audit", label: "Audit" },
+] as const;
 
 export default function Activity() {
+  const [search, setSearch] = useSearchParams();
+  const view = search.get("view") === "audit" ? "audit" : "events";
+  const choices: readonly Choice[] = view === "audit" ? deeds : kinds;
+  const asked = search.get("of");
+  const choice = choices.find((one) => one.id === asked) ?? choices[0];
+  const go = (view: string, of: string) =>
+    setSearch({ ...(view === "audit" ? { view } : {}), ...(of === "all" ? {} : { of }) }, { replace: true });
   return (
     <div className="page">
-      <PageHead title="Activity" lead="What this server did, as it remembers it; new events come by themselves." />
+      <PageHead
+        title="Activity"
+        lead="What this server did, as it remembers it: for a week, and the latest 10,000 events in any case. New ones come by themselves."
+      />
       <div className="split">
-        <Events />
+        <Panel title="Events" flush>
+          <Tabs label="What is shown" tabs={views} chosen={view} choose={(id) => go(id, "all")} />
+          <Tabs label="Of what" tabs={choices} chosen={choice?.id ?? "all"} choose={(id) => go(view, id)} />
+          <Events topics={choice?.topics ?? "*"} audit={view === "audit"} />
+        </Panel>
         <Tasks />
       </div>
     </div>
   );
 }
 
-function Events() {
-  const [search, setSearch] = useSearchParams();
-  const asked = search.get("of");
-  const kind = kinds.find((one) => one.id === asked) ?? kinds[0];
-  const events = useQuery(eventsQuery(kind.topics));
+type Choice = { id: string; label: string; topics: string };
+
+function Events({ topics, audit }: { topics: string; audit: boolean }) {
+  const options = eventsQuery(topics);
+  const events = useInfiniteQuery(options);
   const client = useQueryClient();
   const hear = useCallback(
     (event: LiveEvent) => {
-      if (isNoise(event) || !kind.topics.split(",").some((wanted) => covers(wanted, event.topic))) return;
-      client.setQueryData(eventsQuery(kind.topics).queryKey, (log) =>
-        log ? { ...log, events: gather(log.events, [event]) } : log,
+      if (isNoise(event) || !topics.split(",").some((wanted) => covers(wanted, event.topic))) return;
+      client.setQueryData(eventsQuery(topics).queryKey, (log) =>
+        log ? { ...log, pages: withNew(log.pages, event) } : log,
       );
     },
-    [client, kind],
+    [client, topics],
   );
   const resync = useCallback(() => void client.invalidateQueries({ queryKey: ["activity"] }), [client]);
   useLive("*", hear, resync);
   return (
-    <Panel title="Events" flush>
-      <Tabs<Kind>
-        label="Of what"
-        tabs={kinds}
-        chosen={kind.id}
-        choose={(id) => setSearch(id === "all" ? {} : { of: id }, { replace: true })}
-      />
+    <>
       <Load
         query={events}
         skeleton={
@@ -68,61 +86,83 @@ function Events() {
           </div>
         }
       >
-        {({ events: list, hasMore }) =>
-          list.length === 0 ? (
-            <div className="panel__body">
-              <p className="quiet">Nothing happened yet.</p>
-            </div>
-          ) : (
-            <>
-              {hasMore ? (
-                <div className="panel__body">
-                  <Note tone="warn" title="The log is longer than this page reads">
-                    <p>These are not its latest events. Choose one kind to see less.</p>
-                  </Note>
-                </div>
-              ) : null}
-              <div className="scroll">
-                <table className="table">
-                  <thead>
-                    <tr>
-                      <th scope="col">When</th>
-                      <th scope="col">What</th>
-                      <th scope="col">Of</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {list.map((event) => {
-                      const about = aboutOf(event);
-                      return (
-                        <tr key={event.seq}>
-                          <td>
-                            <time dateTime={event.time} title={dateTime(event.time)}>
-                              {clockTime(event.time)}
-                            </time>
-                          </td>
-                          <td>
-                            <span className="row">
-                              <Badge tone={toneOf(event.type)}>{eventName(event.type)}</Badge>
-                              <span className="faint">{detailOf(event).join(", ")}</span>
-                            </span>
-                          </td>
-                          <td>{about ? <Link to={about.to}>{about.label}</Link> : null}</td>
-                        </tr>
-                      );
-                    })}
-                  </tbody>
-                </table>
+        {(data) => {
+          const list = gather(data.pages.flatMap((page) => page.events));
+          if (list.length === 0)
+            return (
+              <div className="panel__body">
+                <p className="quiet">
+                  {audit ? "Nothing of this kind was done from here yet." : "Nothing happened yet."}
+                </p>
               </div>
-            </>
-          )
-        }
+            );
+          return (
+            <div className="scroll">
+              <table className="table table--stack">
+                <thead>
+                  <tr>
+                    <th scope="col">When</th>
+                    <th scope="col">What</th>
+                    <th scope="col">Of</th>
+                  </tr>
+                </thead>
+                <tbody>
+                  {list.map((event) =>
+                    audit ? <Deed key={event.seq} event={event} /> : <Happened key={event.seq} event={event} />,
+                  )}
+                </tbody>
+              </table>
+            </div>
+          );
+        }}
       </Load>
-    </Panel>
+      <ShowMore query={events} flush />
+    </>
   );
 }
 
-type Progress = { done: number; total?: number; unit?: string };
+const When = ({ at }: { at: string }) => (
+  <td className="nowrap">
+    <time dateTime={at} title={dateTime(at)}>
+      {clockTime(at)}
+    </time>
+    <div className="faint">{day(at)}</div>
+  </td>
+);
+
+function Happened({ event }: { event: LiveEvent }) {
+  const about = aboutOf(event);
+  return (
+    <tr>
+      <When at={event.time} />
+      <td>
+        <span className="row">
+          <Badge tone={toneOf(event.type)}>{eventName(event.type)}</Badge>{" "}
+          <span className="faint">{detailOf(event).join(", ")}</span>
+        </span>
+      </td>
+      <td>{about ? <Link to={about.to}>{about.label}</Link> : null}</td>
+    </tr>
+  );
+}
+
+function Deed({ event }: { event: LiveEvent }) {
+  const { did, tone, what, of } = deedOf(event);
+  return (
+    <tr>
+      <When at={event.time} />
+      <td>
+        <span className="row">
+          <Badge tone={tone}>{did}</Badge> <span>{what}</span>
+        </span>
+      </td>
+      <td>
+        <span className="mono">{of}</span>
+      </td>
+    </tr>
+  );
+}
+
 type Failed = { message?: string; hint?: string };
 
 function Tasks() {
@@ -133,7 +173,7 @@ function Tasks() {
     <Panel title="Tasks">
       <Load query={tasks} skeleton={<Skeleton lines={6} />}>
         {(data) => {
-          const list = data.pages.flatMap((page) => page.items);
+          const list = itemsOf(data);
           if (list.length === 0) return <p className="quiet">This server was given no task yet.</p>;
           return (
             <ul className="stack">
@@ -161,9 +201,7 @@ function Tasks() {
                     {isGoing(task.state) && progress?.total ? (
                       <>
                         <Meter label={taskName(task.kind)} share={progress.done / progress.total} />
-                        <span className="faint">
-                          {number(progress.done)} of {number(progress.total)} {progress.unit}
-                        </span>
+                        <span className="faint">{progressWords(progress)}</span>
                       </>
                     ) : null}
                     {error ? (
@@ -182,13 +220,7 @@ function Tasks() {
           );
         }}
       </Load>
-      {tasks.hasNextPage ? (
-        <div>
-          <Button busy={tasks.isFetchingNextPage} onClick={() => void tasks.fetchNextPage()}>
-            Show more
-          </Button>
-        </div>
-      ) : null}
+      <ShowMore query={tasks} />
       <Confirm
         title="Stop this task?"
         open={stopping !== null}

@@ -1,15 +1,17 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
-import { Link } from "react-router";
+import { Link, useSearchParams } from "react-router";
 import { intentKey } from "../../../api/client";
 import { count } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Confirm } from "../../../ui/dialog";
 import { FailureNote } from "../../../ui/failure";
 import { Load } from "../../../ui/load";
-import { Badge, Button, Field, Note, PageHead, Panel, Skeleton } from "../../../ui/parts";
+import { Badge, Button, Field, Note, PageHead, Panel, Pre, Skeleton } from "../../../ui/parts";
 import { TaskState } from "../../../ui/task";
 import { toast } from "../../../ui/toasts";
+import { search } from "../model";
+import { BuiltRows } from "./BuiltRows";
 import { findingsQuery, useDecide, useUpload } from "../queries";
 
 /** A dataset that was built here: what the secret gate found, and its way to the Hub. */
@@ -18,7 +20,10 @@ export function BuiltDataset({ name }: { name: string }) {
     <>
       <PageHead title={name} lead="Built on this machine. Nothing of it leaves before the secret gate has read it." />
       <div className="split">
-        <Findings name={name} />
+        <div className="stack">
+          <Findings name={name} />
+          <BuiltRows name={name} />
+        </div>
         <Upload name={name} />
       </div>
     </>
@@ -59,10 +64,7 @@ function Findings({ name }: { name: string }) {
                       <Button onClick={() => setLetting(one.id)}>It is no secret</Button>
                     </span>
                   </span>
-                  {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what is cut off is read by scrolling with the keys */}
-                  <pre className="pre" tabIndex={0}>
-                    {one.context}
-                  </pre>
+                  <Pre text={one.context} />
                 </li>
               ))}
             </ul>
@@ -92,7 +94,13 @@ function Upload({ name }: { name: string }) {
   const [isPublic, setPublic] = useState(false);
   const [asking, setAsking] = useState(false);
   const [key, setKey] = useState(intentKey);
-  const send = () => upload.mutateAsync({ name, repo, public: isPublic, key }).then(() => setKey(intentKey()));
+  const [params, setParams] = useSearchParams();
+  const send = async () => {
+    const task = await upload.mutateAsync({ name, repo, public: isPublic, key });
+    setKey(intentKey());
+    // The address knows the task: a page that is loaded again finds it.
+    setParams((now) => search(now, { task: task.id }), { replace: true });
+  };
   return (
     <Panel title="Send it to the Hub">
       <form
@@ -127,7 +135,7 @@ function Upload({ name }: { name: string }) {
         </div>
       </form>
       <TaskState
-        id={upload.data?.id ?? ""}
+        id={params.get("task") ?? ""}
         label="Sending"
         done={(task) => {
           const sent = (task.result as { repo_id?: string } | null)?.repo_id ?? repo;

@@ -1,4 +1,4 @@
-import { Badge, Fact, Facts } from "../../../ui/parts";
+import { Badge, Fact, Facts, Pre } from "../../../ui/parts";
 import { shownOf, type Turn } from "../model";
 
 const talkNames: Record<string, string> = {
@@ -43,13 +43,6 @@ export function RowView({ row }: { row: unknown }) {
     </div>
   );
 }
-
-const Pre = ({ text }: { text: string }) => (
-  // biome-ignore lint/a11y/noNoninteractiveTabindex: what is cut off is read by scrolling with the keys
-  <pre className="pre" tabIndex={0}>
-    {text}
-  </pre>
-);
 
 function TurnView({ turn }: { turn: Turn }) {
   return (

@@ -2,7 +2,6 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate, useParams, useSearchParams } from "react-router";
 import { statusQuery } from "../../../api/status";
-import { number } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Confirm } from "../../../ui/dialog";
 import { Icon } from "../../../ui/icons";
@@ -10,14 +9,26 @@ import { Load } from "../../../ui/load";
 import { Button, Note, PageHead, Panel, Skeleton, Tabs } from "../../../ui/parts";
 import { toast } from "../../../ui/toasts";
 import { BuiltDataset } from "../components/BuiltDataset";
-import { RowView } from "../components/RowView";
-import { isRepo } from "../model";
-import { PAGE, rowsQuery, useRemoveRepo } from "../queries";
+import { CardView } from "../components/CardView";
+import { RowList } from "../components/RowList";
+import { search as changed, isRepo, offsetOf } from "../model";
+import { hubCardQuery, rowsQuery, useRemoveRepo } from "../queries";
 
-const splits = [
-  { id: "train", label: "To train on" },
-  { id: "validation", label: "Held out" },
-] as const;
+const labels: Record<string, string> = { train: "To train on", validation: "Held out" };
+type Split = { config: string; split: string };
+
+/** A tab for each split of each config, and one for the card. */
+function tabsOf(splits: readonly Split[], chosen: Split) {
+  const all = splits.length > 0 ? splits : [chosen];
+  const configs = new Set(all.map((one) => one.config)).size;
+  return [
+    ...all.map((one) => ({
+      id: `${one.config}/${one.split}`,
+      label: `${configs > 1 ? `${one.config}: ` : ""}${labels[one.split] ?? one.split}`,
+    })),
+    { id: "card", label: "Card" },
+  ];
+}
 
 export default function Dataset() {
   const name = useParams()["*"] ?? "";
@@ -30,19 +41,20 @@ function Repo({ repo }: { repo: string }) {
   const [asking, setAsking] = useState(false);
   const status = useQuery(statusQuery);
   const remove = useRemoveRepo(repo);
-  const asked = search.get("split");
-  const split = splits.find((one) => one.id === asked)?.id ?? "train";
+  const asked = search.get("split") ?? "train";
+  const isCard = asked === "card";
+  const split = isCard ? "train" : asked;
   const config = search.get("config") ?? "";
-  const offset = Math.max(0, Math.floor(Number(search.get("after"))) || 0);
-  const rows = useQuery({ ...rowsQuery(repo, { config, split, offset }), placeholderData: keepPreviousData });
-  const go = (next: Record<string, string>) =>
-    setSearch((now) => {
-      for (const [key, value] of Object.entries(next)) {
-        if (value) now.set(key, value);
-        else now.delete(key);
-      }
-      return now;
-    });
+  const offset = offsetOf(search.get("after"));
+  const rows = useQuery({
+    ...rowsQuery(repo, { config, split, offset }),
+    placeholderData: keepPreviousData,
+    enabled: !isCard,
+  });
+  const card = useQuery({ ...hubCardQuery(repo), enabled: isCard });
+  const splits = rows.data?.splits ?? [];
+  const chosen = splits.find((one) => one.split === split && (!config || one.config === config)) ?? { config, split };
+  const go = (next: Record<string, string>) => setSearch((now) => changed(now, next));
   const studio =
     status.data && !status.data.embedded && status.data.endpoint
       ? `${status.data.endpoint.replace(/\/$/, "")}/datasets/${repo}/viewer`
@@ -61,74 +73,56 @@ function Repo({ repo }: { repo: string }) {
           Train on it
         </Link>
       </PageHead>
-      <Panel title="Rows" flush>
+      <Panel title="What is in it" flush>
         <Tabs
-          label="Split"
-          tabs={splits}
-          chosen={split}
-          choose={(id) => go({ split: id === "train" ? "" : id, after: "" })}
-        />
-        <Load
-          query={rows}
-          skeleton={
-            <div className="panel__body">
-              <Skeleton lines={12} />
-            </div>
-          }
-        >
-          {(page) => {
-            if (page.state === "pending")
-              return (
-                <div className="panel__body">
-                  <Note tone="info" title="The viewer has not read this dataset yet">
-                    <p>It does so after each upload. This page looks again by itself.</p>
-                  </Note>
-                </div>
-              );
-            if (page.state !== "ready")
-              return (
-                <div className="panel__body">
-                  <Note tone="warn" title="The viewer does not show these rows">
-                    <p>{page.why ?? "It does not say why."}</p>
-                  </Note>
-                </div>
-              );
-            const items = page.rows as unknown as { index: number; row: unknown }[];
-            const total = page.total;
-            const end = offset + items.length;
-            return (
-              <div className="panel__body" aria-busy={rows.isPlaceholderData || undefined}>
-                <div className="between">
-                  <p aria-live="polite">
-                    {items.length === 0
-                      ? "No row here"
-                      : `Rows ${number(offset + 1)} to ${number(end)}${total === null ? "" : ` of ${number(total)}`}`}
-                  </p>
-                  <span className="actions">
-                    <Button
-                      disabled={offset === 0}
-                      onClick={() => go({ after: offset > PAGE ? String(offset - PAGE) : "" })}
-                    >
-                      Earlier
-                    </Button>
-                    <Button
-                      disabled={total === null ? items.length < PAGE : end >= total}
-                      onClick={() => go({ after: String(offset + PAGE) })}
-                    >
-                      Later
-                    </Button>
-                  </span>
-                </div>
-                {items.map((item, at) => (
-                  <details key={item.index} className="item" open={at === 0}>
-                    <summary>Row {number(item.index + 1)}</summary>
-                    <RowView row={item.row} />
-                  </details>
-                ))}
-              </div>
-            );
+          label="Split or card"
+          tabs={tabsOf(splits, chosen)}
+          chosen={isCard ? "card" : `${chosen.config}/${chosen.split}`}
+          choose={(id) => {
+            const [config = "", split = ""] = id === "card" ? ["", "card"] : id.split("/");
+            go({
+              config: splits[0]?.config === config ? "" : config,
+              split: split === "train" ? "" : split,
+              after: "",
+            });
           }}
-        </Load>
+        />
+        {isCard ? (
+          <CardView query={card} />
+        ) : (
+          <Load
+            query={rows}
+            skeleton={
+              <div className="panel__body">
+                <Skeleton lines={12} />
+              </div>
+            }
+          >
+            {(page) =>
+              page.state === "ready" ? (
+                <RowList
+                  rows={page.rows}
+                  total={page.total}
+                  offset={offset}
+                  stale={rows.isPlaceholderData}
+                  go={(to) => go({ after: to > 0 ? String(to) : "" })}
+                />
+              ) : (
+                <div className="panel__body">
+                  {page.state === "pending" ? (
+                    <Note tone="info" title="The viewer has not read this dataset yet">
+                      <p>It does so after each upload. This page looks again by itself.</p>
+                    </Note>
+                  ) : (
+                    <Note tone="warn" title="The viewer does not show these rows">
+                      <p>{page.why ?? "It does not say why."}</p>
+                    </Note>
+                  )}
+                </div>
+              )
+            }
+          </Load>
+        )}
       </Panel>
       <Confirm
         title="Delete this dataset?"

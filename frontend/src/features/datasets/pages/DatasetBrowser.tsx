@@ -1,11 +1,11 @@
-import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
+import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, useSearchParams } from "react-router";
 import { number } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Load } from "../../../ui/load";
-import { Badge, Button, Empty, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
-import { builtOf } from "../model";
-import { buildsQuery, reposQuery } from "../queries";
+import { itemsOf, ShowMore } from "../../../ui/more";
+import { Badge, Empty, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
+import { builtQuery, reposQuery } from "../queries";
 
 const room = (
   <div className="panel__body">
@@ -17,7 +17,7 @@ export default function DatasetBrowser() {
   const [search, setSearch] = useSearchParams();
   const prefix = search.get("prefix") ?? "";
   const repos = useInfiniteQuery(reposQuery(prefix));
-  const builds = useQuery(buildsQuery);
+  const builds = useInfiniteQuery(builtQuery);
   return (
     <div className="page">
       <PageHead title="Datasets" lead="Rows made of what your agents did: on the Hub, and built here.">
@@ -48,7 +48,7 @@ export default function DatasetBrowser() {
       >
         <Load query={repos} skeleton={room}>
           {(data) => {
-            const list = data.pages.flatMap((page) => page.items);
+            const list = itemsOf(data);
             if (list.length === 0)
               return (
                 <Empty title={prefix ? "No dataset is called so" : "No dataset on the Hub yet"}>
@@ -89,26 +89,18 @@ export default function DatasetBrowser() {
             );
           }}
         </Load>
-        {repos.hasNextPage ? (
-          <div className="panel__body">
-            <div>
-              <Button busy={repos.isFetchingNextPage} onClick={() => void repos.fetchNextPage()}>
-                Show more
-              </Button>
-            </div>
-          </div>
-        ) : null}
+        <ShowMore query={repos} flush />
       </Panel>
       <Panel title="Built here" flush>
         <Load query={builds} skeleton={room}>
-          {(page) => {
-            const built = builtOf(page.items);
+          {(data) => {
+            const built = itemsOf(data);
             if (built.length === 0)
               return (
                 <div className="panel__body">
                   <p className="quiet">
-                    None of the server's latest builds is kept here. <Link to={paths.sessions()}>Build one</Link> from
-                    your sessions.
+                    No dataset was built on this machine yet. <Link to={paths.sessions()}>Build one</Link> from your
+                    sessions.
                   </p>
                 </div>
               );
@@ -136,15 +128,10 @@ export default function DatasetBrowser() {
                         <td>
                           <Link to={paths.dataset(one.name)}>{one.name}</Link>
                         </td>
-                        {[one.sessions, one.rows, one.held].map((value, at) => (
-                          // biome-ignore lint/suspicious/noArrayIndexKey: three columns that never move
-                          <td key={at} className="num">
-                            {value === null ? "–" : number(value)}
-                          </td>
-                        ))}
-                        <td>
-                          <Time at={one.at} />
-                        </td>
+                        <td className="num">{number(one.sessions)}</td>
+                        <td className="num">{number(one.rows_train)}</td>
+                        <td className="num">{number(one.rows_val)}</td>
+                        <td>{one.built_at ? <Time at={one.built_at} /> : "–"}</td>
                       </tr>
                     ))}
                   </tbody>
@@ -153,6 +140,7 @@ export default function DatasetBrowser() {
             );
           }}
         </Load>
+        <ShowMore query={builds} flush />
       </Panel>
     </div>
   );

@@ -1,14 +1,17 @@
 import { useQuery } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { Link, useNavigate } from "react-router";
+import { budgetQuery } from "../../../api/budget";
 import { statusQuery } from "../../../api/status";
 import { count, usd } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { FailureNote } from "../../../ui/failure";
 import { Load } from "../../../ui/load";
+import { MadeUpPrices } from "../../../ui/money";
 import { Badge, Button, Copyable, Figure, Meter, PageHead, Panel, Skeleton, Time, type Tone } from "../../../ui/parts";
+import { DemoPanel } from "../components/Demo";
 import { isRunning, type LoopStep, loop, type StepId } from "../model";
-import { budgetQuery, datasetsQuery, runsQuery, sessionsQuery, useRunAll, useStartHub } from "../queries";
+import { datasetsQuery, runsQuery, sessionsQuery, useRunAll, useStartDemo, useStartHub } from "../queries";
 
 const marks: Record<LoopStep["state"], { label: string; tone: Tone }> = {
   done: { label: "Done", tone: "good" },
@@ -64,6 +67,7 @@ export default function Home() {
           ))}
         </ol>
       </section>
+      <DemoPanel />
       <div className="grid">
         <Panel title="Latest runs">
           <Load query={runs}>
@@ -140,6 +144,13 @@ function NextStep({
 }) {
   const hub = useStartHub();
   const all = useRunAll();
+  const demo = useStartDemo();
+  const status = useQuery(statusQuery);
+  const tryDemo = (
+    <Button busy={demo.isPending} onClick={() => demo.mutate()}>
+      Run the demo on sample sessions
+    </Button>
+  );
   const navigate = useNavigate();
   const runAll = (
     <Button
@@ -168,12 +179,13 @@ function NextStep({
       return (
         <Next
           title="Start the Hub of this machine"
-          error={hub.error}
+          error={hub.error ?? demo.error}
           action={
             <>
               <Button kind="primary" busy={hub.isPending} onClick={() => hub.mutate()}>
                 Start the embedded Hub
               </Button>
+              {status.data?.embedded ? tryDemo : null}
               <Link className="button" to={paths.settings()}>
                 Use Hugging Face
               </Link>
@@ -187,10 +199,19 @@ function NextStep({
       return (
         <Next
           title="Bring sessions of your coding agents"
-          action={<Copyable text="bashgym up --root FOLDER" label="Copy the command" />}
+          error={demo.error}
+          action={
+            <>
+              <Copyable text="bashgym up --root FOLDER" label="Copy the command" />
+              {status.data?.embedded ? tryDemo : null}
+            </>
+          }
         >
           None were found where Claude Code, Codex, Gemini CLI, OpenCode and Copilot keep theirs. If yours are
-          elsewhere, start the server with their folder:
+          elsewhere, start the server with their folder.
+          {status.data?.embedded
+            ? " Or look at the whole way first: the demo trains a small student on made-up sessions, here, in minutes."
+            : ""}
         </Next>
       );
     case "dataset":
@@ -232,15 +253,21 @@ function NextStep({
           title="Serve your student"
           action={
             <>
-              {student ? <Copyable text={`bashgym space create ${student} --name try-it`} /> : null}
+              <Link
+                className="button"
+                data-kind="primary"
+                to={paths.newSpace(student === null ? {} : { model: student })}
+              >
+                Serve it in a Space
+              </Link>
               <Link className="button" to={paths.train()}>
                 Train another
               </Link>
             </>
           }
         >
-          {student ?? "A student"} is trained. A Space lets people try it: this command makes one. The gateway sends it
-          the calls that it answers well enough.
+          {student ?? "A student"} is trained. A Space lets people try it. The gateway sends it the calls that it answers
+          well enough.
         </Next>
       );
     default:
@@ -269,8 +296,10 @@ const Next = ({
 
 function Spent() {
   const budget = useQuery(budgetQuery);
+  const status = useQuery(statusQuery);
   return (
     <Panel title="Spent this month">
+      {status.data?.embedded ? <MadeUpPrices /> : null}
       <Load query={budget}>
         {(data) => {
           const all = data.used.find((one) => one.service === "all" && one.window === "month");

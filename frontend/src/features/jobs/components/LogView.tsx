@@ -5,7 +5,7 @@ import { toast } from "../../../ui/toasts";
 import { FailureNote } from "../../../ui/failure";
 import { Icon } from "../../../ui/icons";
 import { Button } from "../../../ui/parts";
-import { type FetchLines, LogPages, MOST_HITS, search } from "../log";
+import { type FetchLines, type FindLines, findIn, LogPages, MOST_HITS, search } from "../log";
 
 const LINE_PX = 20;
 /** A browser takes no element higher than some 33 million pixels: of a longer log the end is shown. */
@@ -19,12 +19,15 @@ const TOUCH_MS = 1_000;
 export function LogView({
   id,
   fetchLines,
+  findLines,
   over,
   line,
   showLine,
 }: {
   id: string;
   fetchLines: FetchLines;
+  /** Looks through the log where it is kept; without it, it is fetched and looked through here. */
+  findLines?: FindLines;
   over: boolean;
   line: number | null;
   showLine: (line: number | null) => void;
@@ -99,7 +102,10 @@ export function LogView({
     if (last > first) log.ensure(base + first + 1, base + last);
   }, [log, base, first, last]);
 
-  const find = useFind(fetchLines, goTo);
+  const find = useFind(
+    useMemo(() => findLines ?? findIn(fetchLines), [findLines, fetchLines]),
+    goTo,
+  );
   const lines = useRef({ line, showLine });
   lines.current = { line, showLine };
   const mark = useCallback(
@@ -294,7 +300,7 @@ function Marked({ text, wanted }: { text: string; wanted: string }) {
   );
 }
 
-function useFind(fetchLines: FetchLines, goTo: (line: number) => void) {
+function useFind(findLines: FindLines, goTo: (line: number) => void) {
   const [text, setText] = useState("");
   const [hits, setHits] = useState<readonly number[]>([]);
   const [seen, setSeen] = useState<number | null>(null);
@@ -306,7 +312,7 @@ function useFind(fetchLines: FetchLines, goTo: (line: number) => void) {
     if (text.length < 2) return;
     const stop = new AbortController();
     const timer = setTimeout(() => {
-      search(fetchLines, text, stop.signal, (found, line) => {
+      search(findLines, text, stop.signal, (found, line) => {
         setHits(found);
         setSeen(line);
       })
@@ -317,7 +323,7 @@ function useFind(fetchLines: FetchLines, goTo: (line: number) => void) {
       clearTimeout(timer);
       stop.abort();
     };
-  }, [text, fetchLines]);
+  }, [text, findLines]);
   const step = (by: number) => {
     if (hits.length === 0) return;
     const next = at < 0 ? (by > 0 ? 0 : hits.length - 1) : (at + by + hits.length) % hits.length;

@@ -1,7 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
-import { dateTime, duration, usd } from "../../../lib/format";
+import { budgetQuery } from "../../../api/budget";
+import { dateTime, duration, usd, usdOf } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Confirm } from "../../../ui/dialog";
 import { FailureNote } from "../../../ui/failure";
@@ -9,9 +10,9 @@ import { Load } from "../../../ui/load";
 import { Badge, Button, Fact, Facts, Figure, Meter, Note, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
 import { LogView } from "../components/LogView";
 import { TrainingMetrics, TrainingProgress, useMetrics } from "../components/TrainingMetrics";
-import { fetchJobLines } from "../log";
-import { hubOf, intentOf, type Job, jobCan, stageWords, timeline, trainConfigOf, usdOf } from "../model";
-import { attemptsQuery, budgetQuery, jobQuery, jobRunQuery, runCostQuery, useCancelJob } from "../queries";
+import { fetchJobLines, findJobLines } from "../log";
+import { hubOf, intentOf, type Job, jobCan, stageWords, timeline, trainConfigOf } from "../model";
+import { attemptsQuery, jobQuery, jobRunQuery, runCostQuery, useCancelJob } from "../queries";
 
 export default function JobMonitor() {
   const id = useParams()["*"] ?? "";
@@ -36,6 +37,7 @@ export default function JobMonitor() {
 function Monitor({ job }: { job: Job }) {
   const [search, setSearch] = useSearchParams();
   const fetchLines = useMemo(() => fetchJobLines(job.id), [job.id]);
+  const findLines = useMemo(() => findJobLines(job.id), [job.id]);
   const config = trainConfigOf(job);
   const intent = intentOf(job);
   const told = useMetrics(job.id, fetchLines, job.is_over);
@@ -93,6 +95,7 @@ function Monitor({ job }: { job: Job }) {
             <LogView
               id={job.id}
               fetchLines={fetchLines}
+              findLines={findLines}
               over={job.is_over}
               line={line}
               showLine={(wanted) =>

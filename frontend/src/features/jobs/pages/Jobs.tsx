@@ -3,6 +3,7 @@ import { Link, useSearchParams } from "react-router";
 import { duration } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Load } from "../../../ui/load";
+import { itemsOf, ShowMore } from "../../../ui/more";
 import { Badge, Button, Copyable, Empty, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
 import { hubOf, intentOf, stages, stageWords } from "../model";
 import { jobsQuery } from "../queries";
@@ -57,7 +58,7 @@ export default function Jobs() {
       >
         <Load query={query} skeleton={<div className="panel__body">{<Skeleton lines={8} />}</div>}>
           {(data) => {
-            const jobs = data.pages.flatMap((page) => page.items);
+            const jobs = itemsOf(data);
             if (jobs.length === 0)
               return stage || label ? (
                 <Empty
@@ -121,15 +122,7 @@ export default function Jobs() {
             );
           }}
         </Load>
-        {query.hasNextPage ? (
-          <div className="panel__body">
-            <div>
-              <Button busy={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-                Show more
-              </Button>
-            </div>
-          </div>
-        ) : null}
+        <ShowMore query={query} flush />
       </Panel>
     </div>
   );

@@ -3,7 +3,8 @@ import { Link } from "react-router";
 import { number } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Load } from "../../../ui/load";
-import { Badge, Button, Copyable, Empty, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
+import { itemsOf, ShowMore } from "../../../ui/more";
+import { Badge, Copyable, Empty, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
 import { lineageOf, stateWords } from "../model";
 import { runsQuery } from "../queries";
 
@@ -25,7 +26,7 @@ export default function Runs() {
           }
         >
           {(data) => {
-            const list = data.pages.flatMap((page) => page.items);
+            const list = itemsOf(data);
             if (list.length === 0)
               return (
                 <Empty
@@ -87,15 +88,7 @@ export default function Runs() {
             );
           }}
         </Load>
-        {runs.hasNextPage ? (
-          <div className="panel__body">
-            <div>
-              <Button busy={runs.isFetchingNextPage} onClick={() => void runs.fetchNextPage()}>
-                Show more
-              </Button>
-            </div>
-          </div>
-        ) : null}
+        <ShowMore query={runs} flush />
       </Panel>
     </div>
   );

@@ -6,6 +6,7 @@ import { bytes, count, number } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { FailureNote } from "../../../ui/failure";
 import { Load } from "../../../ui/load";
+import { itemsOf, ShowMore } from "../../../ui/more";
 import { Badge, Button, Copyable, Empty, Field, Meter, Note, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
 import { TaskState } from "../../../ui/task";
 import { agentName, byAgent, cutPath, isName, qualityOf } from "../model";
@@ -68,7 +69,7 @@ function List({ path }: { path: string }) {
         }
       >
         {(data) => {
-          const list = data.pages.flatMap((page) => page.items);
+          const list = itemsOf(data);
           if (list.length === 0)
             return (
               <Empty title={path ? "No session in this folder" : "No session on this machine"}>
@@ -89,7 +90,7 @@ function List({ path }: { path: string }) {
                 </span>
               </div>
               <div className="scroll">
-                <table className="table">
+                <table className="table table--stack">
                   <thead>
                     <tr>
                       <th scope="col">Session</th>
@@ -106,12 +107,18 @@ function List({ path }: { path: string }) {
                       return (
                         <tr key={`${one.file}#${one.session_id ?? ""}`}>
                           <td>
-                            <span className="mono cut">{one.session_id ?? name}</span>
+                            <Link className="mono cut" to={paths.session(one.file, { id: one.session_id })}>
+                              {one.session_id ?? name}
+                            </Link>
                             <div className="faint cut">{one.session_id ? one.file : folder}</div>
                           </td>
-                          <td className="nowrap">{agentName(one.agent)}</td>
-                          <td className="num nowrap">{bytes(one.size_bytes)}</td>
-                          <td>{one.started_at ? <Time at={one.started_at} /> : "–"}</td>
+                          <td className="nowrap" data-label="Agent">
+                            {agentName(one.agent)}
+                          </td>
+                          <td className="num nowrap" data-label="Size">
+                            {bytes(one.size_bytes)}
+                          </td>
+                          <td data-label="Begun">{one.started_at ? <Time at={one.started_at} /> : "–"}</td>
                         </tr>
                       );
                     })}
@@ -122,21 +129,14 @@ function List({ path }: { path: string }) {
           );
         }}
       </Load>
-      {sessions.hasNextPage ? (
-        <div className="panel__body">
-          <div>
-            <Button busy={sessions.isFetchingNextPage} onClick={() => void sessions.fetchNextPage()}>
-              Show more
-            </Button>
-          </div>
-        </div>
-      ) : null}
+      <ShowMore query={sessions} flush />
     </Panel>
   );
 }
 
 function Build({ path }: { path: string }) {
   const build = useBuild();
+  const [params, setParams] = useSearchParams();
   const [name, setName] = useState("my-sessions");
   const [key, setKey] = useState(intentKey);
   const wrong = name !== "" && !isName(name);
@@ -147,7 +147,16 @@ function Build({ path }: { path: string }) {
         onSubmit={(event) => {
           event.preventDefault();
           if (!isName(name) || build.isPending) return;
-          build.mutate({ name, key, ...(path ? { paths: [path] } : {}) }, { onSuccess: () => setKey(intentKey()) });
+          build.mutate(
+            { name, key, ...(path ? { paths: [path] } : {}) },
+            {
+              onSuccess: (task) => {
+                setKey(intentKey());
+                // The address knows the task: a page that is loaded again finds it.
+                setParams({ ...(path ? { path } : {}), task: task.id }, { replace: true });
+              },
+            },
+          );
         }}
       >
         <Field
@@ -174,7 +183,7 @@ function Build({ path }: { path: string }) {
         </div>
       </form>
       <TaskState
-        id={build.data?.id ?? ""}
+        id={params.get("task") ?? ""}
         label="Building"
         done={(task) => {
           const built = task.result as { name?: string; sessions?: number; rows_train?: number } | null;

@@ -3,16 +3,17 @@ import { useState } from "react";
 import { Confirm } from "../../../ui/dialog";
 import { FailureNote } from "../../../ui/failure";
 import { Load } from "../../../ui/load";
-import { Badge, Button, Copyable, Field, Note, PageHead, Panel, Skeleton } from "../../../ui/parts";
+import { Badge, Button, Field, Note, PageHead, Panel, Skeleton } from "../../../ui/parts";
 import { toast } from "../../../ui/toasts";
+import { OrgPanel, RootsPanel } from "../components/Choices";
 import { settingsQuery, tokenQuery, useRemoveToken, useReplaceToken, useSignOut, versionQuery } from "../queries";
 
 /** What a setting is, in words, and how it is changed. A new one is shown by its name. */
 const about: Record<string, { label: string; what: string; change?: string }> = {
-  default_org: { label: "Organisation", what: "Owns what is made, and pays", change: "HF_ORG, or --org NAME" },
+  default_org: { label: "Organisation", what: "Owns what is made, and pays", change: "HF_ORG, --org NAME, or above" },
   endpoint: {
     label: "Hub",
-    what: "The Hub that is talked to where there is a token",
+    what: "Where the token goes: so no page may change it, only whoever starts the server",
     change: "HF_ENDPOINT, or --endpoint URL",
   },
   hf_home: {
@@ -26,7 +27,7 @@ const about: Record<string, { label: string; what: string; change?: string }> = 
     what: "Where private files are kept on the Hub",
     change: "HF_STORAGE_REPO",
   },
-  token: { label: "Token", what: "Whether there is one; it is never shown", change: "HF_TOKEN, or the form above" },
+  token: { label: "Token", what: "Whether there is one; it is never shown", change: "HF_TOKEN, or above" },
   username: { label: "User name", what: "Whose name is used where the token does not say", change: "HF_USERNAME" },
   home: { label: "Home folder", what: "State, datasets, models and the server's key", change: "BASHGYM_HOME" },
   database: { label: "Database", what: "Where everything is remembered", change: "BASHGYM_DATABASE_URL" },
@@ -41,18 +42,8 @@ export default function Settings() {
       <PageHead title="Settings" lead="Where each value came from, and how to change it." />
       <div className="grid">
         <TokenPanel />
-        <Panel title="Folders that requests may read">
-          <p className="quiet">
-            The server reads session logs and datasets only below the folders of your coding agents, its own home, and
-            those that were named when it was started:
-          </p>
-          <Copyable text="bashgym up --root ~/logs" label="Copy the command" />
-          <h3>Which organisation pays</h3>
-          <p className="quiet">
-            What is made belongs to your own name, unless an organisation is named when the server is started:
-          </p>
-          <Copyable text="bashgym --org my-team up" label="Copy the command" />
-        </Panel>
+        <OrgPanel setting={settings.data?.find((one) => one.name === "default_org")} />
+        <RootsPanel />
       </div>
       <Panel title="All settings" flush>
         <Load
@@ -81,11 +72,13 @@ export default function Settings() {
                         {about[one.name]?.label ?? one.name}
                         <div className="faint">{about[one.name]?.what}</div>
                       </th>
-                      <td>
+                      <td data-label="Value">
                         <code>{shown(one.value)}</code>
                       </td>
-                      <td>{one.source}</td>
-                      <td>{about[one.name]?.change ? <code>{about[one.name]?.change}</code> : "–"}</td>
+                      <td data-label="Comes from">{one.source}</td>
+                      <td data-label="Changed by">
+                        {about[one.name]?.change ? <code>{about[one.name]?.change}</code> : "–"}
+                      </td>
                     </tr>
                   ))}
                 </tbody>

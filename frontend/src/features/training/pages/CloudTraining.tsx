@@ -303,17 +303,19 @@ function Started({ run }: { run: string }) {
       <Load query={query}>
         {() =>
           state === "failed" || state === "canceled" ? (
-            <Note tone="bad" title={state === "failed" ? "It did not start" : "It was canceled"}>
-              <p>{detail?.reason}</p>
-              <div className="actions">
-                <Link
-                  className="button"
-                  to={`/train?${new URLSearchParams([...search].filter(([name]) => name !== "run")).toString()}`}
-                >
-                  Back to the plan
-                </Link>
-              </div>
-            </Note>
+            <div role="alert">
+              <Note tone="bad" title={state === "failed" ? "It did not start" : "It was canceled"}>
+                <p>{detail?.reason}</p>
+                <div className="actions">
+                  <Link
+                    className="button"
+                    to={`/train?${new URLSearchParams([...search].filter(([name]) => name !== "run")).toString()}`}
+                  >
+                    Back to the plan
+                  </Link>
+                </div>
+              </Note>
+            </div>
           ) : (
             <p role="status">
               Sending the job. Its price is set aside first, and this page goes on to it as soon as it is there. You may

@@ -1,11 +1,11 @@
 import { useState } from "react";
 import type { Schema } from "../../../api/client";
-import { dateTime, percent, usd } from "../../../lib/format";
+import { dateTime, percent, usd, usdOf } from "../../../lib/format";
 import { Confirm } from "../../../ui/dialog";
 import { FailureNote } from "../../../ui/failure";
 import { Button, Field, Meter } from "../../../ui/parts";
 import { toast } from "../../../ui/toasts";
-import { microOf, serviceName, services, shareOf, toneOf, usdOf, windowName, windows } from "../model";
+import { microOf, serviceName, services, shareOf, toneOf, windowName, windows } from "../model";
 import { useRemoveCap, useSetCap } from "../queries";
 
 type Cap = Schema<"CapView">;
@@ -50,7 +50,7 @@ export function Caps({ caps }: { caps: readonly Cap[] }) {
                     {usd(usdOf(cap.cap_micro_usd))} {windowName(cap.window)}
                     <div className="faint">{serviceName(cap.service)}</div>
                   </th>
-                  <td>
+                  <td data-label="Used">
                     {share === null ? (
                       <span className="faint">each run has the whole amount</span>
                     ) : (
@@ -64,8 +64,10 @@ export function Caps({ caps }: { caps: readonly Cap[] }) {
                       </>
                     )}
                   </td>
-                  <td className="num">{cap.left_micro_usd === null ? "–" : usd(usdOf(cap.left_micro_usd))}</td>
-                  <td>{cap.resets_at ? dateTime(cap.resets_at) : "never"}</td>
+                  <td className="num" data-label="Left">
+                    {cap.left_micro_usd === null ? "–" : usd(usdOf(cap.left_micro_usd))}
+                  </td>
+                  <td data-label="Begins anew">{cap.resets_at ? dateTime(cap.resets_at) : "never"}</td>
                   <td className="num">
                     <Button aria-label={`Remove the cap: ${name}`} onClick={() => setLeaving(cap)}>
                       Remove

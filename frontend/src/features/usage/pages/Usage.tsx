@@ -1,12 +1,16 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useSearchParams } from "react-router";
-import { count, dateTime, number, usd } from "../../../lib/format";
+import { budgetQuery } from "../../../api/budget";
+import { statusQuery } from "../../../api/status";
+import { count, dateTime, number, usd, usdOf } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Load } from "../../../ui/load";
-import { Badge, Button, Figure, Meter, PageHead, Panel, Skeleton, Tabs, Time } from "../../../ui/parts";
+import { MadeUpPrices } from "../../../ui/money";
+import { itemsOf, ShowMore } from "../../../ui/more";
+import { Badge, Figure, Meter, PageHead, Panel, Skeleton, Tabs, Time } from "../../../ui/parts";
 import { CapForm, Caps } from "../components/Caps";
-import { costOf, serviceName, services, usdOf } from "../model";
-import { budgetQuery, callsQuery, entriesQuery, sumsQuery } from "../queries";
+import { costOf, serviceName, services } from "../model";
+import { callsQuery, entriesQuery, sumsQuery } from "../queries";
 
 const sumsBy = [
   { id: "day", label: "Day" },
@@ -23,10 +27,12 @@ const room = (
 
 export default function Usage() {
   const budget = useQuery(budgetQuery);
+  const status = useQuery(statusQuery);
   return (
     <div className="page">
       <PageHead title="Usage" lead="What was spent, what is set aside for work that goes on, and what may be spent." />
       <Panel title="All services">
+        {status.data?.embedded ? <MadeUpPrices /> : null}
         <Load query={budget} skeleton={<Skeleton lines={3} />}>
           {({ used }) => (
             <div className="figures">
@@ -95,7 +101,7 @@ function Sums() {
           const most = Math.max(...list.map((one) => one.settled_micro_usd), 1);
           return (
             <div className="scroll">
-              <table className="table">
+              <table className="table table--stack">
                 <thead>
                   <tr>
                     <th scope="col">{sumsBy.find((one) => one.id === by)?.label}</th>
@@ -123,15 +129,17 @@ function Sums() {
                           one.name || "no run"
                         )}
                       </td>
-                      <td>{serviceName(one.service)}</td>
-                      <td className="num">
+                      <td data-label="Service">{serviceName(one.service)}</td>
+                      <td className="num" data-label="Entries">
                         {number(one.entries)}
                         {one.unknown_entries ? (
                           <div className="faint">{number(one.unknown_entries)} of unknown price</div>
                         ) : null}
                       </td>
-                      <td className="num">{usd(usdOf(one.reserved_micro_usd))}</td>
-                      <td className="num">
+                      <td className="num" data-label="Set aside">
+                        {usd(usdOf(one.reserved_micro_usd))}
+                      </td>
+                      <td className="num" data-label="Spent">
                         {usd(usdOf(one.settled_micro_usd))}
                         <Meter label={`Share of the most, ${one.name}`} share={one.settled_micro_usd / most} />
                       </td>
@@ -249,7 +257,7 @@ function Entries() {
     >
       <Load query={entries} skeleton={room}>
         {(data) => {
-          const list = data.pages.flatMap((page) => page.items);
+          const list = itemsOf(data);
           if (list.length === 0)
             return (
               <div className="panel__body">
@@ -258,7 +266,7 @@ function Entries() {
             );
           return (
             <div className="scroll">
-              <table className="table">
+              <table className="table table--stack">
                 <thead>
                   <tr>
                     <th scope="col">What for</th>
@@ -284,12 +292,12 @@ function Entries() {
                             </div>
                           ) : null}
                         </td>
-                        <td>{serviceName(entry.service)}</td>
-                        <td>
+                        <td data-label="Service">{serviceName(entry.service)}</td>
+                        <td data-label="When">
                           <Time at={entry.reserved_at} />
                           <div className="faint">{dateTime(entry.reserved_at)}</div>
                         </td>
-                        <td className="num">
+                        <td className="num" data-label="Cost">
                           {usd(cost.usd)} <Badge tone={cost.tone}>{cost.note}</Badge>
                         </td>
                       </tr>
@@ -301,15 +309,7 @@ function Entries() {
           );
         }}
       </Load>
-      {entries.hasNextPage ? (
-        <div className="panel__body">
-          <div>
-            <Button busy={entries.isFetchingNextPage} onClick={() => void entries.fetchNextPage()}>
-              Show more
-            </Button>
-          </div>
-        </div>
-      ) : null}
+      <ShowMore query={entries} flush />
     </Panel>
   );
 }
