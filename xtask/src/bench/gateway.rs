@@ -33,6 +33,7 @@ pub(super) fn run(profile: &str) -> Result<()> {
         name: "direct",
         url: format!("{upstream_url}/v1"),
         key: KEY.to_owned(),
+        headers: Vec::new(),
         process: None,
     }];
     match nginx(&work, &upstream_url)? {
@@ -42,9 +43,10 @@ pub(super) fn run(profile: &str) -> Result<()> {
         }
     }
     servers.push(bashgym(&binary, &work, &upstream_url)?);
-    if let Some(server) = litellm(&work, &upstream_url)? {
-        servers.push(server);
-    }
+    servers.extend(litellm(&work, &upstream_url)?);
+    servers.extend(portkey(&upstream_url)?);
+    println!("\nOne decision of the router, its record included (aim: 10 us)");
+    check(Command::new(&load).arg("decide"))?;
     println!(
         "\nThe gateway, with key, router, ledger and decisions (profile {profile}, {RUNS} runs of {SECONDS} s each, medians; \
          aims at 16 connections: 60 us of CPU a request, 0.6 of nginx's requests; 0.1 ms added at one; 0.3 ms to the first piece)"
@@ -102,6 +104,8 @@ struct Server {
     name: &'static str,
     url: String,
     key: String,
+    /// Headers it asks for beside the key, as `name: value`.
+    headers: Vec<String>,
     /// None for the upstream itself.
     process: Option<Process>,
 }
@@ -210,6 +214,7 @@ fn nginx(work: &Path, upstream: &str) -> Result<Option<Server>> {
         name: "nginx",
         url: format!("http://127.0.0.1:{port}/v1"),
         key: KEY.to_owned(),
+        headers: Vec::new(),
         process: Some(process),
     }))
 }
@@ -237,6 +242,7 @@ fn bashgym(binary: &Path, work: &Path, upstream: &str) -> Result<Server> {
         name: "bashgym",
         url: format!("{}/v1", text("url")),
         key: text("key"),
+        headers: Vec::new(),
         process: Some(process),
     })
 }
@@ -271,6 +277,35 @@ fn litellm(work: &Path, upstream: &str) -> Result<Option<Server>> {
         name: "litellm",
         url: format!("http://127.0.0.1:{port}/v1"),
         key: KEY.to_owned(),
+        headers: Vec::new(),
+        process: Some(process),
+    }))
+}
+
+/// Portkey's gateway, where `PORTKEY_BIN` names its program.
+fn portkey(upstream: &str) -> Result<Option<Server>> {
+    #[expect(clippy::disallowed_methods, reason = "a task has no settings")]
+    let Ok(program) = std::env::var("PORTKEY_BIN") else {
+        println!("Portkey is not measured: PORTKEY_BIN names no program (npm install @portkey-ai/gateway)");
+        return Ok(None);
+    };
+    let port = free_port()?;
+    let child = Command::new(program)
+        .args([&format!("--port={port}"), "--headless"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("cannot start Portkey")?;
+    let process = Process(child);
+    listens(port, 60)?;
+    Ok(Some(Server {
+        name: "portkey",
+        url: format!("http://127.0.0.1:{port}/v1"),
+        key: KEY.to_owned(),
+        headers: vec![
+            "x-portkey-provider: openai".to_owned(),
+            format!("x-portkey-custom-host: {upstream}/v1"),
+        ],
         process: Some(process),
     }))
 }
@@ -280,6 +315,7 @@ fn one_load(load: &Path, server: &Server, kind: &str, connections: usize) -> Res
         let output = Command::new(load)
             .args(["callers", &server.url, &server.key, "bashgym/auto"])
             .args([&connections.to_string(), seconds, kind])
+            .args(&server.headers)
             .stderr(Stdio::inherit())
             .output()
             .context("cannot start the callers")?;

@@ -11,12 +11,20 @@ use serde_json::Value;
 
 use crate::process::{build_bashgym, cargo, check, target_dir};
 
+/// Jobs and calls in the store whose lists are asked for.
+const JOBS: &str = "20000";
+const CALLS: &str = "1000000";
+/// How often each list is asked for.
+const ASKED: usize = 30;
+
 /// Connections, lines a second, seconds.
 const LOADS: [(u64, u64, u64); 2] = [(1000, 200, 10), (5000, 50, 10)];
 
 pub(super) fn run(profile: &str) -> Result<()> {
     fan_out(profile)?;
-    at_rest(&build_bashgym(profile)?)
+    let binary = build_bashgym(profile)?;
+    at_rest(&binary)?;
+    lists(&binary, profile)
 }
 
 /// A process with pipes at both ends.
@@ -88,7 +96,7 @@ impl Drop for Piped {
 }
 
 fn fan_out(profile: &str) -> Result<()> {
-    let program = build_fanout(profile)?;
+    let program = build_example("fanout", profile)?;
     println!(
         "\nOne job's lines to many WebSockets (profile {profile}; aim: all delivered, p99 500 ms, 25 KB each)"
     );
@@ -114,19 +122,19 @@ fn fan_out(profile: &str) -> Result<()> {
     Ok(())
 }
 
-fn build_fanout(profile: &str) -> Result<PathBuf> {
+fn build_example(name: &str, profile: &str) -> Result<PathBuf> {
     check(&mut cargo(&[
         "build",
         "--locked",
         "--package",
         "bashgym-server",
         "--example",
-        "fanout",
+        name,
         "--profile",
         profile,
     ]))?;
     let folder = if profile == "dev" { "debug" } else { profile };
-    Ok(target_dir().join(folder).join("examples").join("fanout"))
+    Ok(target_dir().join(folder).join("examples").join(name))
 }
 
 fn one_load(program: &Path, name: &str, connections: u64, rate: u64, lines: u64) -> Result<()> {
@@ -210,6 +218,81 @@ fn at_rest(binary: &Path) -> Result<()> {
         .stderr(Stdio::null())
         .status()?;
     Ok(())
+}
+
+/// The pages that have to answer in one frame, on a full store.
+fn lists(binary: &Path, profile: &str) -> Result<()> {
+    let fill = build_example("fill", profile)?;
+    let home = target_dir().join("bench-server").join("full");
+    fs::create_dir_all(&home)?;
+    let begun = Instant::now();
+    check(
+        Command::new(fill)
+            .arg(home.join("bashgym.db"))
+            .args([JOBS, CALLS]),
+    )?;
+    let size = fs::metadata(home.join("bashgym.db"))?.len();
+    println!(
+        "\nPages over {JOBS} jobs and {CALLS} calls (aim: 100 ms; store filled in {:.0} s, {:.0} MB)",
+        begun.elapsed().as_secs_f64(),
+        size as f64 / 1_048_576.0,
+    );
+    let mut command = Command::new(binary);
+    command
+        .args(["--local", "--format", "json", "serve", "--port", "0"])
+        .env("BASHGYM_HOME", &home)
+        .env_remove("HF_TOKEN");
+    let (server, url) = ready(&mut command)?;
+    let key = fs::read_to_string(home.join("server.key"))?;
+    println!("{:<44} {:>10} {:>10}", "", "median ms", "most ms");
+    for path in [
+        "/api/hf/jobs?limit=50",
+        "/api/hf/jobs?limit=50&after=000000000000000000002710",
+        "/api/hf/jobs?limit=50&stage=ERROR",
+        "/api/hf/jobs?limit=50&label=team%3Dteam-7",
+        "/api/hf/inference/usage",
+        "/api/usage",
+    ] {
+        let mut took = Vec::new();
+        // The first answer opens what is closed: it is measured like the others.
+        for _ in 0..ASKED {
+            took.push(ask(&format!("{url}{path}"), key.trim())?);
+        }
+        took.sort_by(f64::total_cmp);
+        let most = took.last().copied().unwrap_or_default();
+        println!("{path:<44} {:>10.1} {:>10.1}", took[took.len() / 2], most);
+    }
+    println!(
+        "with that store: {:.1} MB at rest",
+        server.status("VmRSS")? / 1024.0
+    );
+    drop(server);
+    Command::new(binary)
+        .args(["hub", "stop"])
+        .env("BASHGYM_HOME", &home)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()?;
+    Ok(())
+}
+
+/// How long an answer took, in milliseconds, without curl's own start.
+fn ask(url: &str, key: &str) -> Result<f64> {
+    let mut curl = Command::new("curl")
+        .args(["--silent", "--fail", "--output", "/dev/null", "--config", "-"])
+        .args(["--write-out", "%{time_total}", url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut input = curl.stdin.take().context("curl has no input")?;
+    writeln!(input, "header = \"Authorization: Bearer {key}\"")?;
+    drop(input);
+    let output = curl.wait_with_output()?;
+    if !output.status.success() {
+        bail!("{url} was not answered well");
+    }
+    let seconds: f64 = String::from_utf8_lossy(&output.stdout).trim().parse()?;
+    Ok(seconds * 1e3)
 }
 
 fn ready(command: &mut Command) -> Result<(Piped, String)> {
