@@ -2980,6 +2980,8 @@ export interface components {
             nobody: boolean;
             /** @description What it would have come to. */
             would: components["schemas"]["ReplaySumView"];
+            /** @description What verdicts alone say of it. */
+            seen: components["schemas"]["SeenView"];
             /** @description Everything that is known of it, as `bashgym route replay --format json` tells it. */
             replay: Record<string, never>;
         };
@@ -3280,6 +3282,31 @@ export interface components {
             description: string | null;
             /** @description When it was set. */
             updated_at: string | null;
+        };
+        /** @description What verdicts alone say of a strategy: those on answers it would have given too. */
+        SeenView: {
+            /**
+             * Format: int64
+             * @description Verdicts that count.
+             */
+            verdicts: number;
+            /**
+             * Format: double
+             * @description How often it was right, 0 to 1; null without a verdict.
+             */
+            quality: number | null;
+            /**
+             * Format: double
+             * @description The lower bound of that, with 90 % confidence.
+             */
+            low: number | null;
+            /**
+             * Format: double
+             * @description The upper bound.
+             */
+            high: number | null;
+            /** @description Whether there are too few of them to go by. */
+            is_thin: boolean;
         };
         /** @description A session's file. */
         SessionView: {

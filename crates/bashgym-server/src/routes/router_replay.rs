@@ -1,7 +1,7 @@
 //! What calls would have come to another way.
 
 use axum::extract::State;
-use bashgym_core::router::{DecisionRecord, Replay, ReplaySum, RoutingStrategy, newest};
+use bashgym_core::router::{DecisionRecord, Replay, ReplaySum, RoutingStrategy, Seen, newest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -85,6 +85,36 @@ impl From<&ReplaySum> for ReplaySumView {
     }
 }
 
+/// What verdicts alone say of a strategy: those on answers it would have given too.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SeenView {
+    /// Verdicts that count.
+    verdicts: u64,
+    /// How often it was right, 0 to 1; null without a verdict.
+    #[schema(required)]
+    quality: Option<f64>,
+    /// The lower bound of that, with 90 % confidence.
+    #[schema(required)]
+    low: Option<f64>,
+    /// The upper bound.
+    #[schema(required)]
+    high: Option<f64>,
+    /// Whether there are too few of them to go by.
+    is_thin: bool,
+}
+
+impl From<&Seen> for SeenView {
+    fn from(seen: &Seen) -> Self {
+        Self {
+            verdicts: seen.verdicts,
+            quality: seen.quality,
+            low: seen.quality_interval.map(|(low, _)| low),
+            high: seen.quality_interval.map(|(_, high)| high),
+            is_thin: seen.is_thin,
+        }
+    }
+}
+
 /// What one strategy would have come to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReplayView {
@@ -97,6 +127,8 @@ pub(crate) struct ReplayView {
     nobody: bool,
     /// What it would have come to.
     would: ReplaySumView,
+    /// What verdicts alone say of it.
+    seen: SeenView,
     /// Everything that is known of it, as `bashgym route replay --format json` tells it.
     #[schema(value_type = Object)]
     replay: Value,
@@ -148,6 +180,7 @@ pub(crate) async fn replay(
                 quality: quality(it.strategy),
                 nobody: is_nobody(&records, it.strategy),
                 would: (&it.would).into(),
+                seen: (&it.seen).into(),
                 replay: json!(it),
             })
             .collect(),

@@ -189,6 +189,11 @@ async fn what_calls_came_to_is_added_up_and_replayed() {
         (&json!("teacher_only"), &json!(0.9))
     );
     assert_eq!(
+        replay["replays"][0]["seen"],
+        json!({"verdicts": 0, "quality": null, "low": null, "high": null, "is_thin": true}),
+        "nobody gave a verdict"
+    );
+    assert_eq!(
         replay["replays"][0]["would"]["cost_usd"],
         replay["done"]["cost_usd"]
     );

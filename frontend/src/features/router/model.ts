@@ -152,3 +152,10 @@ export function curlOf(base: string, keyFile: string | null, model: string): str
   const body = JSON.stringify({ model, messages: [{ role: "user", content: "Say hello." }] });
   return `curl ${base}/chat/completions -H "Authorization: Bearer $(cat ${file})" -H "Content-Type: application/json" -d '${body}'`;
 }
+
+/** What verdicts alone say of a strategy. */
+export function seenWords(seen: Schema<"SeenView">): string {
+  if (seen.low === null || seen.high === null) return "no verdict";
+  const range = `${percent(seen.low)} to ${percent(seen.high)}`;
+  return seen.is_thin ? `${range}, few verdicts` : range;
+}

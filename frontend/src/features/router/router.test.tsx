@@ -2,7 +2,7 @@ import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
 import { never, Refusal, showPage } from "../../testing/page";
-import { bucketLabel, costWords, curlOf, intervalWords, linesOf, stateWords, strategyWords, type Sum } from "./model";
+import { bucketLabel, costWords, curlOf, intervalWords, linesOf, seenWords, stateWords, strategyWords, type Sum } from "./model";
 import RouterPage from "./pages/RouterPage";
 
 const none: Sum = {
@@ -213,9 +213,10 @@ test("a decision explains itself and takes a verdict", async () => {
 });
 
 test("a replay says what a strategy would have cost, and which nobody could have answered", async () => {
+  const seen = { verdicts: 40, quality: 0.9, low: 0.8, high: 0.95, is_thin: false };
   const replays = [
-    { strategy: "teacher_only", quality: null, nobody: false, would: replaySum, replay: {} },
-    { strategy: "hf_inference", quality: null, nobody: true, would: { ...replaySum, cost_usd: 0 }, replay: {} },
+    { strategy: "teacher_only", quality: null, nobody: false, would: replaySum, seen, replay: {} },
+    { strategy: "hf_inference", quality: null, nobody: true, would: { ...replaySum, cost_usd: 0 }, seen, replay: {} },
   ];
   const { asked } = show(
     { "GET /api/router/replay": { done: { ...replaySum, cost_usd: 2 }, named: 3, replays, whole: true } },
@@ -223,6 +224,9 @@ test("a replay says what a strategy would have cost, and which nobody could have
   );
   expect(await screen.findByRole("row", { name: /What was done/ })).toHaveTextContent("$2.00");
   expect(screen.getByRole("row", { name: /Teacher only/ })).toHaveTextContent("$1.00");
+  expect(screen.getByRole("row", { name: /Teacher only/ })).toHaveTextContent("80% to 95%");
+  expect(seenWords({ ...seen, is_thin: true })).toBe("80% to 95%, few verdicts");
+  expect(seenWords({ ...seen, low: null, high: null })).toBe("no verdict");
   expect(screen.getByRole("row", { name: /Hugging Face only/ })).toHaveTextContent("No model played this part");
   expect(screen.getByText(/3 calls named their model/)).toBeVisible();
   await userEvent.setup().click(screen.getByRole("button", { name: "Replay" }));

@@ -4,7 +4,7 @@ import type { Schema } from "../../../api/client";
 import { number, percent } from "../../../lib/format";
 import { Load } from "../../../ui/load";
 import { Button, Field, Panel, Skeleton } from "../../../ui/parts";
-import { strategyWords, sumCost } from "../model";
+import { seenWords, strategyWords, sumCost } from "../model";
 import { replayQuery } from "../queries";
 import { Cell } from "./Cell";
 import { SpanChoice } from "./SpanChoice";
@@ -74,7 +74,7 @@ export function Replay({
                         Right
                       </th>
                       <th scope="col" className="num">
-                        At least
+                        By verdicts alone
                       </th>
                       <th scope="col" className="num">
                         Judged
@@ -88,12 +88,13 @@ export function Replay({
                     </tr>
                   </thead>
                   <tbody>
-                    <Row label="What was done" sum={report.done} />
+                    <Row label="What was done" sum={report.done} seen={null} />
                     {report.replays.map((one) => (
                       <Row
                         key={`${one.strategy} ${one.quality}`}
                         label={`${strategyWords(one.strategy).label}${one.quality === null ? "" : `, ${percent(one.quality)}`}`}
                         sum={one.nobody ? null : one.would}
+                        seen={one.seen}
                       />
                     ))}
                   </tbody>
@@ -102,7 +103,8 @@ export function Replay({
               <p className="faint">
                 What another model would have answered is not known. Where a strategy would have asked the model that did
                 answer, its verdict and cost count; elsewhere what was believed of the model then. The more verdicts
-                there are, the more this says.
+                there are, the more this says. By verdicts alone: only answers the strategy would have given too, with an interval of
+                90 %.
                 {report.named > 0 ? ` ${number(report.named)} calls named their model and are left out.` : ""}
                 {report.whole ? "" : " Only the newest calls are counted."}
               </p>
@@ -114,7 +116,15 @@ export function Replay({
   );
 }
 
-function Row({ label, sum }: { label: string; sum: Schema<"ReplaySumView"> | null }) {
+function Row({
+  label,
+  sum,
+  seen,
+}: {
+  label: string;
+  sum: Schema<"ReplaySumView"> | null;
+  seen: Schema<"SeenView"> | null;
+}) {
   return (
     <tr>
       <th scope="row" className="table__name">
@@ -128,7 +138,7 @@ function Row({ label, sum }: { label: string; sum: Schema<"ReplaySumView"> | nul
         <>
           <Cell label="cost">{sumCost(sum)}</Cell>
           <Cell label="right">{percent(sum.quality, 1)}</Cell>
-          <Cell label="at least">{percent(sum.quality_low, 1)}</Cell>
+          <Cell label="by verdicts alone">{seen === null ? "–" : seenWords(seen)}</Cell>
           <Cell label="judged">{number(sum.judged)}</Cell>
           <Cell label="asked twice">{percent(sum.escalated)}</Cell>
           <Cell label="by the student">{percent(sum.student)}</Cell>
