@@ -335,7 +335,7 @@ impl Router {
 const CALIBRATION: &str = "calibration ";
 const SHARE: &str = "share ";
 
-async fn read_notes(
+pub(super) async fn read_notes(
     store: &dyn RouteStore,
 ) -> Result<(HashMap<String, Arc<Calibration>>, HashMap<String, Share>), StoreError> {
     let (mut calibrations, mut shares) = (HashMap::new(), HashMap::new());

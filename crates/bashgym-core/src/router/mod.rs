@@ -37,7 +37,7 @@ pub use evidence::{Belief, Evidence, FadePolicy};
 pub use features::{Features, TaskKind};
 pub use knowledge::{ModelNote, judged_confidences, model_notes};
 pub use memory::MemoryRoutes;
-pub use replay::{Replay, ReplaySum, Seen};
+pub use replay::{Recorded, Replay, ReplaySum, Seen};
 pub use service::{RouteFailure, Routed, Router};
 pub use standing::{ModelStanding, standings};
 pub use store::{DecisionFilter, RouteStore};

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::browse::newest;
 use super::confidence::Calibration;
 use super::decision::{DecisionRecord, TryEnd};
 use super::evidence::{Z_95, wilson};
+use super::knowledge::read_notes;
 use super::plan::{Contender, Question, plan};
+use super::store::{DecisionFilter, RouteStore};
 use super::strategy::{RoutingStrategy, Wish};
 use crate::backend::BackendRole;
+use crate::store::StoreError;
 
 /// What calls add up to.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -102,6 +106,36 @@ impl Seen {
         seen.quality_interval = Some((wilson(right, wrong, Z_95), 1.0 - wilson(wrong, right, Z_95)));
         seen.is_thin = seen.effective < ENOUGH || covered < 0.5;
         seen
+    }
+}
+
+/// The calls that were made, and what models' confidence is worth by now: what strategies are replayed over.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// The calls, the newest first.
+    pub decisions: Vec<DecisionRecord>,
+    calibrations: HashMap<String, Arc<Calibration>>,
+}
+
+impl Recorded {
+    /// Reads the newest calls, `most` at most.
+    ///
+    /// # Errors
+    /// [`StoreError::Backend`] or [`StoreError::BadData`].
+    pub async fn read(
+        store: &dyn RouteStore,
+        filter: &DecisionFilter,
+        most: usize,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            decisions: newest(store, filter, most).await?,
+            calibrations: read_notes(store).await?.0,
+        })
+    }
+
+    /// Goes over them with a strategy.
+    pub fn replay(&self, strategy: RoutingStrategy) -> Replay {
+        Replay::with(&self.decisions, strategy, &self.calibrations)
     }
 }
 

@@ -40,6 +40,14 @@ pub enum RoutingStrategy {
 }
 
 impl RoutingStrategy {
+    /// Why the strategy cannot be replayed over calls that were made, and what can be instead; none where it can.
+    pub fn why_no_replay(self) -> Option<(&'static str, &'static str)> {
+        matches!(self, Self::Progressive { .. }).then_some((
+            "a share that moves with verdicts cannot be replayed: nobody judged the answers it would have asked for",
+            "replay student_only and teacher_only: it lies between them",
+        ))
+    }
+
     const WORDS: &'static str =
         "teacher_only, student_only, hf_inference, confidence_based, cost_optimized, progressive";
 

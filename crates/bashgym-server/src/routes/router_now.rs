@@ -1,12 +1,10 @@
 //! How the router stands: its strategy, its models, and what is known of them.
 
-use std::collections::BTreeMap;
-
 use axum::extract::State;
-use bashgym_core::router::{DecisionFilter, ModelStanding, RoutingStrategy, newest, standings};
+use bashgym_core::router::{DecisionFilter, ModelStanding, RoutingStrategy, model_notes, newest, standings};
 use hf_inference::{BreakerState, TokenPrice};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::router_report::MOST_READ;
@@ -122,21 +120,23 @@ pub(crate) async fn show(State(state): State<AppState>) -> Result<axum::Json<Rou
     let router = gateway.router();
     let policy = router.policy();
     let store = router.store();
-    let notes: BTreeMap<String, Value> = store.route_notes().await?.into_iter().collect();
+    let notes = model_notes(store.as_ref()).await?;
     let mut backends = Vec::new();
     for backend in router.backends() {
         let model = backend.model();
         let price: Option<TokenPrice> = backend.price().await;
         let (word, retry_in_seconds) = breaker(backend.breaker());
-        let share = notes.get(&format!("share {model}"));
+        let note = notes.iter().find(|note| note.model == model);
         backends.push(BackendView {
             role: backend.role().as_str(),
             input_usd: price.map(|price| price.input),
             output_usd: price.map(|price| price.output),
             breaker: word,
             retry_in_seconds,
-            share: share.and_then(|share| share["share"].as_f64()),
-            calibration: notes.get(&format!("calibration {model}")).cloned(),
+            share: note.and_then(|note| note.share),
+            calibration: note
+                .and_then(|note| note.calibration.as_ref())
+                .map(|it| json!(it)),
             model: model.to_owned(),
         });
     }

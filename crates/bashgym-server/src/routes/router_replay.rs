@@ -1,7 +1,7 @@
 //! What calls would have come to another way.
 
 use axum::extract::State;
-use bashgym_core::router::{DecisionRecord, Replay, ReplaySum, RoutingStrategy, Seen, newest};
+use bashgym_core::router::{DecisionRecord, Recorded, Replay, ReplaySum, RoutingStrategy, Seen};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -37,14 +37,12 @@ fn strategies(text: &str) -> Result<Vec<RoutingStrategy>, Problem> {
     }
     words
         .into_iter()
-        .map(|word| match word.parse() {
-            Ok(RoutingStrategy::Progressive { .. }) => Err(bad(
-                "a share that moves with verdicts cannot be replayed: nobody judged the answers it would have asked for"
-                    .to_owned(),
-            )
-            .hint("replay student_only and teacher_only: it lies between them")),
-            Ok(strategy) => Ok(strategy),
-            Err(error) => Err(bad(error.to_string())),
+        .map(|word| {
+            let strategy: RoutingStrategy = word.parse().map_err(|error| bad(format!("{error}")))?;
+            match strategy.why_no_replay() {
+                Some((why, instead)) => Err(bad(why.to_owned()).hint(instead)),
+                None => Ok(strategy),
+            }
         })
         .collect()
 }
@@ -166,19 +164,19 @@ pub(crate) async fn replay(
     let (filter, limit) = span.checked(state.parts.clock.now())?;
     let strategies = strategies(wanted.strategies.as_deref().unwrap_or(USUAL))?;
     state.gateway.flush().await;
-    let records = newest(state.parts.gateway.routes.as_ref(), &filter, limit).await?;
-    let replays: Vec<Replay> = strategies.iter().map(|it| Replay::of(&records, *it)).collect();
+    let recorded = Recorded::read(state.parts.gateway.routes.as_ref(), &filter, limit).await?;
+    let replays: Vec<Replay> = strategies.iter().map(|it| recorded.replay(*it)).collect();
     let first = replays.first();
     Ok(axum::Json(ReplayReport {
         done: ReplaySumView::from(&first.map(|it| it.done).unwrap_or_default()),
         named: first.map_or(0, |it| it.named),
-        whole: records.len() < limit,
+        whole: recorded.decisions.len() < limit,
         replays: replays
             .iter()
             .map(|it| ReplayView {
                 strategy: it.strategy.as_str(),
                 quality: quality(it.strategy),
-                nobody: is_nobody(&records, it.strategy),
+                nobody: is_nobody(&recorded.decisions, it.strategy),
                 would: (&it.would).into(),
                 seen: (&it.seen).into(),
                 replay: json!(it),

@@ -1,19 +1,12 @@
 //! `bashgym route replay`.
 
-use std::sync::Arc;
-
-use bashgym_core::router::{
-    DecisionRecord, Replay, ReplaySum, RouteStore, RoutingStrategy, Seen, model_notes,
-};
+use bashgym_core::router::{Recorded, ReplaySum, RoutingStrategy, Seen};
 use clap::Args;
 
 use super::Since;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::table;
-
-/// Decisions that are read at once.
-const PAGE: u32 = 1000;
 
 /// Runs a strategy over the calls that were made.
 #[derive(Debug, Args)]
@@ -40,30 +33,13 @@ pub(crate) struct ReplayArgs {
 }
 
 pub(crate) async fn run(args: &ReplayArgs, context: &Context) -> Result<(), CliError> {
-    if matches!(args.strategy, RoutingStrategy::Progressive { .. }) {
-        return Err(CliError::new(
-            Kind::Usage,
-            "a share that moves with verdicts cannot be replayed: nobody judged the answers it would have asked for",
-        )
-        .hint("replay student_only and teacher_only: it lies between them"));
+    if let Some((why, instead)) = args.strategy.why_no_replay() {
+        return Err(CliError::new(Kind::Usage, why).hint(instead));
     }
     let filter = args.since.filter(context)?;
     let store = context.store().await?;
-    let mut decisions: Vec<DecisionRecord> = Vec::new();
-    loop {
-        let left = args
-            .limit
-            .saturating_sub(u32::try_from(decisions.len()).unwrap_or(u32::MAX));
-        let before = decisions.last().map(|record| record.id);
-        let page = store.list_decisions(&filter, before, left.min(PAGE)).await?;
-        if page.is_empty() {
-            break;
-        }
-        decisions.extend(page);
-    }
-    let notes = model_notes(&store).await?.into_iter();
-    let calibrations = notes.filter_map(|note| Some((note.model, Arc::new(note.calibration?))));
-    let replay = Replay::with(&decisions, args.strategy, &calibrations.collect());
+    let recorded = Recorded::read(&store, &filter, args.limit as usize).await?;
+    let replay = recorded.replay(args.strategy);
     let output = context.output;
     if !output.is_human() {
         return output.json(&replay);

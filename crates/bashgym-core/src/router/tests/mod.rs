@@ -779,6 +779,20 @@ async fn a_calibrated_student_is_asked_first_and_its_doubt_is_worth_a_second_cal
     let notes = model_notes(&**router.store()).await.unwrap();
     assert_eq!(notes[0].model, "me/student");
     assert!(notes[0].calibration.as_ref().unwrap().at.is_some());
+
+    router.flush().await.unwrap();
+    let all = DecisionFilter::default();
+    let recorded = Recorded::read(&**router.store(), &all, 1000).await.unwrap();
+    let strategy = "cost_optimized:0.85".parse().unwrap();
+    let (with, without) = (
+        recorded.replay(strategy),
+        Replay::of(&recorded.decisions, strategy),
+    );
+    assert_eq!(with.done, without.done);
+    assert!(
+        with.would.student > without.would.student,
+        "a replay knows what confidence is worth: {with:?}, {without:?}"
+    );
 }
 
 #[tokio::test]
