@@ -219,13 +219,7 @@ impl JobLineStore for SqlStore {
             .await
             .map_err(|error| backend(format!("list the {} of job {job}", stream.as_str()), error))?
             .iter()
-            .map(|row| {
-                let cells = Cells::new(row, LINES, job);
-                Ok(JobLine {
-                    seq: cells.count("seq")?,
-                    text: cells.text("line")?,
-                })
-            })
+            .map(|row| line_of(row, job))
             .collect()
     }
 
@@ -236,23 +230,18 @@ impl JobLineStore for SqlStore {
         after: u64,
         until: u64,
         text: &str,
+        most: u32,
     ) -> Result<Vec<JobLine>, StoreError> {
         self.database
             .fetch_all(
                 "SELECT seq, line FROM job_lines WHERE job_id = $1 AND stream = $2 AND seq > $3 AND seq <= $4 \
-                 AND lower(line) LIKE $5 ESCAPE '!' ORDER BY seq",
-                &args![job, stream.as_str(), after, until, pattern_of(text)],
+                 AND lower(line) LIKE $5 ESCAPE '!' ORDER BY seq LIMIT $6",
+                &args![job, stream.as_str(), after, until, pattern_of(text), most],
             )
             .await
             .map_err(|error| backend(format!("search the {} of job {job}", stream.as_str()), error))?
             .iter()
-            .map(|row| {
-                let cells = Cells::new(row, LINES, job);
-                Ok(JobLine {
-                    seq: cells.count("seq")?,
-                    text: cells.text("line")?,
-                })
-            })
+            .map(|row| line_of(row, job))
             .collect()
     }
 
@@ -264,6 +253,14 @@ impl JobLineStore for SqlStore {
             .map_err(|error| backend(format!("count the {} of job {job}", stream.as_str()), error))?;
         last(row.as_ref(), job)
     }
+}
+
+fn line_of(row: &Row, job: &str) -> Result<JobLine, StoreError> {
+    let cells = Cells::new(row, LINES, job);
+    Ok(JobLine {
+        seq: cells.count("seq")?,
+        text: cells.text("line")?,
+    })
 }
 
 /// A `LIKE` pattern that every kept line matches which holds a text, in any case.

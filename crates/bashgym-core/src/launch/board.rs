@@ -125,14 +125,11 @@ impl JobBoard {
     ) -> Result<BoardPage, BoardError> {
         let before = self.store.find_job_look(of).await?;
         let why = self.bring_to_date(runner, of, before.as_ref()).await;
-        let Some(look) = self.store.find_job_look(of).await? else {
-            let jobs = ask(runner, filter, after, limit).await?;
-            return Ok(BoardPage { jobs, stale: None });
-        };
-        let jobs = self.store.list_seen_jobs(of, filter, after, limit).await?;
-        let seen_at = look.at;
-        let stale = why.map(|why| Stale { seen_at, why });
-        Ok(BoardPage { jobs, stale })
+        if let Some(page) = self.kept(of, filter, after, limit, why).await? {
+            return Ok(page);
+        }
+        let jobs = ask(runner, filter, after, limit).await?;
+        Ok(BoardPage { jobs, stale: None })
     }
 
     /// The same from what is kept alone, for when nobody can connect; none when the list was never read to its end.
@@ -147,15 +144,25 @@ impl JobBoard {
         limit: u32,
         why: String,
     ) -> Result<Option<BoardPage>, StoreError> {
+        self.kept(of, filter, after, limit, Some(why)).await
+    }
+
+    /// What is kept, and why it is older than it should be, if it is.
+    async fn kept(
+        &self,
+        of: &Target,
+        filter: &SeenJobFilter,
+        after: Option<&JobId>,
+        limit: u32,
+        why: Option<String>,
+    ) -> Result<Option<BoardPage>, StoreError> {
         let Some(look) = self.store.find_job_look(of).await? else {
             return Ok(None);
         };
         let jobs = self.store.list_seen_jobs(of, filter, after, limit).await?;
         let seen_at = look.at;
-        Ok(Some(BoardPage {
-            jobs,
-            stale: Some(Stale { seen_at, why }),
-        }))
+        let stale = why.map(|why| Stale { seen_at, why });
+        Ok(Some(BoardPage { jobs, stale }))
     }
 
     /// Takes in a job that was started, changed or looked at, so that the next list has it as it is now. Where that fails,

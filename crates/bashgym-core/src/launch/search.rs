@@ -44,9 +44,15 @@ pub async fn find_lines(
     let count = store.count_job_lines(job, JobStream::Log).await?;
     let until = count.min(after.saturating_add(PART));
     let small = text.to_lowercase();
+    // One more than is told, so that it shows whether something is left.
+    let enough = u32::try_from(most.saturating_add(1)).unwrap_or(u32::MAX);
     let candidates = store
-        .find_job_lines(job, JobStream::Log, after, until, text)
+        .find_job_lines(job, JobStream::Log, after, until, text, enough)
         .await?;
+    let looked_at = match candidates.last() {
+        Some(last) if candidates.len() >= enough as usize => last.seq,
+        _ => until,
+    };
     let mut lines: Vec<u64> = candidates
         .iter()
         // The text of a line is in JSON: the time beside it is not searched.
@@ -57,7 +63,7 @@ pub async fn find_lines(
     lines.truncate(most);
     let seen = match lines.last() {
         Some(last) if cut => *last,
-        _ => until,
+        _ => looked_at,
     };
     Ok(Found {
         lines,

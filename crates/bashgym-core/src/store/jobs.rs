@@ -130,7 +130,8 @@ pub trait JobLineStore: Send + Sync {
     ) -> Result<Vec<JobLine>, StoreError>;
 
     /// Lists the lines after number `after` up to number `until` that may hold `text`, whatever the case: every one that
-    /// does, and maybe others. A store that can look at lines where they lie leaves out what surely does not hold it.
+    /// does, and maybe others. A store that can look at lines where they lie leaves out what surely does not hold it, and
+    /// stops after the first `most` of the rest.
     ///
     /// # Errors
     /// [`StoreError::Backend`] or [`StoreError::BadData`].
@@ -141,10 +142,11 @@ pub trait JobLineStore: Send + Sync {
         after: u64,
         until: u64,
         text: &str,
+        most: u32,
     ) -> Result<Vec<JobLine>, StoreError> {
-        let _ = text;
-        let most = u32::try_from(until.saturating_sub(after)).unwrap_or(u32::MAX);
-        self.list_job_lines(job, stream, after, most).await
+        let _ = (text, most);
+        let all = u32::try_from(until.saturating_sub(after)).unwrap_or(u32::MAX);
+        self.list_job_lines(job, stream, after, all).await
     }
 
     /// The number of the last line, 0 when there is none.

@@ -230,7 +230,7 @@ async fn lines_are_appended_once_and_in_order(store: &dyn JobStore) {
         ("%", vec![]),
     ] {
         let found = store
-            .find_job_lines("j1", log, 0, 4, text)
+            .find_job_lines("j1", log, 0, 4, text, 9)
             .await
             .expect("lines are searched");
         for seq in surely {
@@ -238,8 +238,16 @@ async fn lines_are_appended_once_and_in_order(store: &dyn JobStore) {
         }
     }
     let part = store
-        .find_job_lines("j1", log, 1, 2, "same")
+        .find_job_lines("j1", log, 1, 2, "same", 9)
         .await
         .expect("lines are searched");
     assert_eq!(part.iter().map(|line| line.seq).collect::<Vec<_>>(), [2]);
+    let first = store
+        .find_job_lines("j1", log, 0, 4, "same", 1)
+        .await
+        .expect("lines are searched");
+    assert!(
+        first.iter().any(|line| line.seq == 2),
+        "the first ones: {first:?}"
+    );
 }
