@@ -1,25 +1,14 @@
 import { cpSync } from "node:fs";
 import { join } from "node:path";
 import { fixtures } from "./server";
-import { expect, expectAccessible, shoot, test } from "./test";
+import { expect, expectAccessible, shoot, test, trainStudent } from "./test";
 
 test.describe.configure({ mode: "serial" });
 
 test.beforeAll(async ({ server }) => {
   // Sessions where the agents leave them, and one short run of the whole loop over them.
   cpSync(join(fixtures, "claude"), join(server.home, ".claude/projects"), { recursive: true });
-  const { status, stderr } = server.run(
-    "run",
-    "--new",
-    "--preset",
-    "tiny",
-    "--max-seconds",
-    "3",
-    "--samples",
-    "1",
-    fixtures,
-  );
-  expect(status, stderr).toBe(0);
+  trainStudent(server);
 });
 
 test("a dataset is built of the sessions of this machine, read, and sent to the Hub", async ({

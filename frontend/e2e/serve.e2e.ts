@@ -1,26 +1,14 @@
 import { spawnSync } from "node:child_process";
 import type { Page } from "@playwright/test";
-import { fixtures, type TestServer } from "./server";
-import { expect, expectAccessible, shoot, test } from "./test";
+import type { TestServer } from "./server";
+import { expect, expectAccessible, shoot, test, trainStudent } from "./test";
 
 test.describe.configure({ mode: "serial" });
 
 const student = "local/bashgym-student";
 
 test.beforeAll(async ({ server }) => {
-  // A short run of the whole loop: sessions, dataset, job, student.
-  const { status, stderr } = server.run(
-    "run",
-    "--new",
-    "--preset",
-    "tiny",
-    "--max-seconds",
-    "3",
-    "--samples",
-    "1",
-    fixtures,
-  );
-  expect(status, stderr).toBe(0);
+  trainStudent(server);
 });
 
 test("from the trained student to a Space that answers", async ({ signedIn: page, server }) => {

@@ -1,6 +1,6 @@
 import AxeBuilder from "@axe-core/playwright";
 import { test as base, expect, type Page } from "@playwright/test";
-import { TestServer } from "./server";
+import { fixtures, TestServer } from "./server";
 
 /** A server a worker: tests of one file share it, and come one after the other. */
 export const test = base.extend<{ signedIn: Page }, { server: TestServer }>({
@@ -56,4 +56,11 @@ export async function shoot(page: Page, name: string) {
     }
   }
   await page.setViewportSize({ width: 1280, height: 900 });
+}
+
+/** A short run of the whole loop: sessions, dataset, job, student. */
+export function trainStudent(server: TestServer) {
+  const short = ["--preset", "tiny", "--max-seconds", "3", "--samples", "1"];
+  const { status, stderr } = server.run("run", "--new", ...short, fixtures);
+  expect(status, stderr).toBe(0);
 }

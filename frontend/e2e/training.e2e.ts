@@ -1,22 +1,9 @@
-import { fixtures } from "./server";
-import { expect, expectAccessible, shoot, test } from "./test";
+import { expect, expectAccessible, shoot, test, trainStudent } from "./test";
 
 test.describe.configure({ mode: "serial" });
 
 test.beforeAll(async ({ server }) => {
-  // A short run of the whole loop: sessions, dataset, job, student.
-  const { status, stderr } = server.run(
-    "run",
-    "--new",
-    "--preset",
-    "tiny",
-    "--max-seconds",
-    "3",
-    "--samples",
-    "1",
-    fixtures,
-  );
-  expect(status, stderr).toBe(0);
+  trainStudent(server);
 });
 
 test("the home page goes on from where the run ended", async ({ signedIn: page }) => {
