@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use hf_core::{Endpoint, Namespace, RepoId};
+use hf_core::{Endpoint, Namespace, RepoId, Source};
 use toml::de::{DeTable, DeValue};
 use url::Url;
 
@@ -76,7 +76,7 @@ const fn setting(
 }
 
 /// Settings of the Hub, which hf-core resolves.
-pub(crate) const OF_THE_HUB: &[Setting] = &[
+const OF_THE_HUB: &[Setting] = &[
     setting("endpoint", Takes::Address, Some("HF_ENDPOINT"), None),
     setting("username", Takes::Namespace, Some("HF_USERNAME"), None),
     setting("default_org", Takes::Namespace, Some("HF_ORG"), None),
@@ -213,9 +213,19 @@ impl ConfigFile {
     }
 
     /// Where a setting stands, if it does.
-    pub(crate) fn source(&self, name: &str) -> Option<String> {
-        let line = self.values.get(name)?.line;
-        Some(format!("config file {}, line {line}", self.path.display()))
+    pub(crate) fn source(&self, name: &str) -> Option<Source> {
+        Some(Source::ConfigFile {
+            path: self.path.clone(),
+            line: self.values.get(name)?.line,
+        })
+    }
+
+    /// The settings of the Hub that are in it, and where each stands.
+    pub(crate) fn of_the_hub(&self) -> impl Iterator<Item = (&'static str, (String, Source))> {
+        OF_THE_HUB.iter().filter_map(|setting| {
+            let text = self.text(setting.name)?.to_owned();
+            Some((setting.name, (text, self.source(setting.name)?)))
+        })
     }
 }
 
@@ -344,7 +354,8 @@ mod tests {
             (Some("8420"), Some("claude"))
         );
         let place = "config file /home/ada/.bashgym/config.toml, line 6";
-        assert_eq!(file.source("models.teacher").as_deref(), Some(place));
+        let source = file.source("models.teacher").map(|source| source.to_string());
+        assert_eq!(source.as_deref(), Some(place));
         assert_eq!((file.text("username"), file.source("username")), (None, None));
         let lists = parse("[serve]\nroots = [\"logs\", \"/srv\"]\nallow_hosts = [\"gym\"]\n").unwrap();
         assert_eq!(lists.texts("serve.roots"), ["/home/ada/.bashgym/logs", "/srv"]);

@@ -1,5 +1,6 @@
 //! What commands share: the home folder, the settings, the store, and the way to the Hub.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -110,22 +111,10 @@ impl Context {
     pub(crate) fn source_of_own(&self, name: &str) -> String {
         let variable = config_file::find(name).and_then(|setting| setting.variable);
         let variable = variable.filter(|variable| own_variable(variable).is_some());
-        variable
-            .map(|variable| format!("environment variable {variable}"))
-            .or_else(|| self.file.source(name))
-            .unwrap_or_else(|| Source::Default.to_string())
-    }
-
-    /// Where a setting of the Hub came from, in words.
-    pub(crate) fn source_of(&self, name: &str, source: &Source) -> String {
-        let flag = match name {
-            "endpoint" => self.global.endpoint.is_some(),
-            "default_org" => self.global.org.is_some(),
-            name => name == "token",
-        };
-        // What the file says is handed on as a flag's value is.
-        let of_file = (*source == Source::Flag && !flag).then(|| self.file.source(name));
-        of_file.flatten().unwrap_or_else(|| source.to_string())
+        match variable {
+            Some(variable) => format!("environment variable {variable}"),
+            None => self.file.source(name).unwrap_or(Source::Default).to_string(),
+        }
     }
 
     /// The home folder, made if it is not there; only this user may look inside.
@@ -168,31 +157,18 @@ impl Context {
         };
         let input = SettingsInput::from_process()
             .with_dotenv_dir(".")
-            .with_kept(Kept::read(&self.home)?.settings(&self.home));
-        let said = HuggingFaceSettings::resolve(input.clone().with_overrides(overrides.clone()))?;
-        let overrides = self.fill_in(overrides, &said);
-        Ok(HuggingFaceSettings::resolve(input.with_overrides(overrides))?)
+            .with_fallback(self.fallback()?)
+            .with_overrides(overrides);
+        Ok(HuggingFaceSettings::resolve(input)?)
     }
 
-    /// The config file's values for what neither a flag nor the environment says; it wins over what the dashboard keeps.
-    fn fill_in(&self, overrides: SettingsOverrides, said: &HuggingFaceSettings) -> SettingsOverrides {
-        let open = |name: &str| {
-            let source = said.sources().get(name);
-            let text = self
-                .file
-                .text(name)
-                .filter(|_| matches!(source, Some(Source::Default | Source::Kept { .. })));
-            text.map(str::to_owned)
-        };
-        SettingsOverrides {
-            endpoint: overrides.endpoint.or_else(|| open("endpoint")),
-            username: open("username"),
-            default_org: overrides.default_org.or_else(|| open("default_org")),
-            storage_repo: open("storage_repo"),
-            hf_home: open("hf_home").map(PathBuf::from),
-            offline: open("offline").map(|text| text == "true"),
-            token: overrides.token,
-        }
+    /// What holds where neither a flag nor the environment says: the config file, and what the dashboard keeps.
+    fn fallback(&self) -> Result<BTreeMap<&'static str, (String, Source)>, CliError> {
+        let path = Kept::file(&self.home);
+        let org = Kept::read(&self.home)?.default_org;
+        let kept = org.map(|name| ("default_org", (name, Source::Kept { path })));
+        // The file comes last and wins.
+        Ok(kept.into_iter().chain(self.file.of_the_hub()).collect())
     }
 
     /// Whether commands go to the embedded Hub: asked for, or nothing else is configured.

@@ -1,8 +1,9 @@
-//! What this home keeps of a person's choices: `settings.json`. Flags and the environment win over it.
+//! What this home keeps of a person's choices: `settings.json`. Flags, the environment and the config file win over it.
+//!
+//! The Hub's address is none of them: the token goes where it says, so no page can change it.
 
 use std::path::{Path, PathBuf};
 
-use hf_core::KeptSettings;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{CliError, Kind, io_error};
@@ -43,14 +44,6 @@ impl Kept {
         let text = serde_json::to_vec_pretty(self)
             .map_err(|error| CliError::new(Kind::Internal, "the settings are no JSON").because(error))?;
         write_whole(&Self::file(home), &text)
-    }
-
-    /// The choices that settings are resolved with.
-    pub(crate) fn settings(self, home: &Path) -> KeptSettings {
-        KeptSettings {
-            path: Self::file(home),
-            default_org: self.default_org,
-        }
     }
 }
 

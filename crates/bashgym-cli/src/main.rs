@@ -5,6 +5,7 @@
 
 mod account;
 mod account_memory;
+mod bar;
 mod cli;
 mod commands;
 mod config_file;

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bashgym_core::events::{RunEvent, RunResult, StageStatus};
 use bashgym_core::run::{Completion, Stage};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 use serde_json::{Map, Value};
 
+use crate::bar::plain_bar;
 use crate::error::CliError;
 use crate::output::{Output, plain};
 
@@ -31,15 +32,9 @@ struct Losses {
 
 impl RunScreen {
     pub(crate) fn new(output: Output) -> Self {
-        let target = if output.is_live() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
         Self {
             output,
-            bar,
+            bar: plain_bar(output),
             losses: Mutex::default(),
         }
     }

@@ -2,8 +2,9 @@
 
 use hf_core::Revision;
 use hf_datasets::{DownloadOptions, Progress, TransferEvent};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 
+use crate::bar::bar;
 use crate::output::Output;
 
 /// Draws a transfer on standard error, for a person only.
@@ -13,15 +14,10 @@ pub(crate) struct TransferScreen {
 
 impl TransferScreen {
     pub(crate) fn new(output: Output) -> Self {
-        let target = if output.is_live() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
         let style = "{bar:30.cyan/dim} {bytes}/{total_bytes} {bytes_per_sec} {eta} left {msg}";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar }
+        Self {
+            bar: bar(output, style),
+        }
     }
 
     /// What a transfer reports to.

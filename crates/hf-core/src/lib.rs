@@ -76,9 +76,7 @@ pub use rate::{RateClass, RateLimiter, RatePermit, RateState, WHOAMI_QUOTA, WHOA
 pub use retry::{
     Backoff, RateLimit, RatePolicy, RetryPolicy, parse_rate_limit, parse_rate_policy, server_wait,
 };
-pub use settings::{
-    HuggingFaceSettings, KeptSettings, SettingsInput, SettingsOverrides, SettingsSources, Source,
-};
+pub use settings::{HuggingFaceSettings, SettingsInput, SettingsOverrides, SettingsSources, Source};
 pub use sse::{SseError, SseEvent, SseItem, SseLimits, SseParser};
 pub use transport::{
     ByteStream, HttpBody, HttpRequest, HttpResponse, HttpTransport, ReqwestTransport, TransportError,

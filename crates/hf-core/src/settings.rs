@@ -16,7 +16,7 @@ use crate::ids::{Namespace, RepoId};
 /// The resolved settings of a Hugging Face client.
 ///
 /// Each value is the first found of: flag, environment, `.env`, the official token file (for the token), what the calling
-/// program keeps (for the organisation), default.
+/// program brings for the rest ([`SettingsInput::fallback`]), default.
 ///
 /// | value | variable | default |
 /// | --- | --- | --- |
@@ -69,6 +69,13 @@ pub enum Source {
         /// The file.
         path: PathBuf,
     },
+    /// A config file of the calling program.
+    ConfigFile {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
     /// What the calling program keeps of a person's choices.
     Kept {
         /// The file.
@@ -89,6 +96,7 @@ impl fmt::Display for Source {
             Self::Flag => f.write_str("flag"),
             Self::Env { var } => write!(f, "environment variable {var}"),
             Self::DotEnv { path } => write!(f, "file {}", path.display()),
+            Self::ConfigFile { path, line } => write!(f, "config file {}, line {line}", path.display()),
             Self::Kept { path } => write!(f, "settings file {}", path.display()),
             Self::TokenFile { path } => write!(f, "token file {}", path.display()),
             Self::Default => f.write_str("default"),
@@ -155,19 +163,9 @@ pub struct SettingsInput {
     pub env: BTreeMap<String, String>,
     /// The folder whose `.env` is read, if it has one.
     pub dotenv_dir: Option<PathBuf>,
-    /// What the calling program keeps of a person's choices; anything else wins over it.
-    pub kept: Option<KeptSettings>,
-}
-
-/// What a calling program keeps of a person's choices.
-///
-/// The Hub's address is none of them: the token goes where it says, so only the command line and the environment say it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeptSettings {
-    /// The file they are in, to be named as their source.
-    pub path: PathBuf,
-    /// The organisation to act for.
-    pub default_org: Option<String>,
+    /// What holds where nothing else says: the texts of settings by their name, as in [`HuggingFaceSettings::sources`], each
+    /// with where it comes from. A token is never taken from here.
+    pub fallback: BTreeMap<&'static str, (String, Source)>,
 }
 
 impl SettingsInput {
@@ -201,8 +199,8 @@ impl SettingsInput {
 
     /// Sets the values that all others win over.
     #[must_use]
-    pub fn with_kept(mut self, kept: KeptSettings) -> Self {
-        self.kept = Some(kept);
+    pub fn with_fallback(mut self, fallback: BTreeMap<&'static str, (String, Source)>) -> Self {
+        self.fallback = fallback;
         self
     }
 
@@ -221,7 +219,7 @@ impl fmt::Debug for SettingsInput {
             .field("overrides", &self.overrides)
             .field("env", &names)
             .field("dotenv_dir", &self.dotenv_dir)
-            .field("kept", &self.kept)
+            .field("fallback", &self.fallback)
             .finish()
     }
 }
@@ -258,10 +256,7 @@ impl Lookup {
 
     fn is_on(&self, name: &str) -> Option<(bool, Source)> {
         let (value, source) = self.find(&[name])?;
-        Some((
-            matches!(value.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE"),
-            source,
-        ))
+        Some((is_on(&value), source))
     }
 
     /// A folder or file path; a leading `~` is the home folder.
@@ -280,6 +275,10 @@ impl Lookup {
             .find_map(|name| non_blank(self.env.get(*name)?))
             .map(PathBuf::from)
     }
+}
+
+fn is_on(text: &str) -> bool {
+    matches!(text.to_ascii_uppercase().as_str(), "1" | "ON" | "YES" | "TRUE")
 }
 
 fn non_blank(text: &str) -> Option<String> {
@@ -302,13 +301,20 @@ impl HuggingFaceSettings {
             dotenv_path,
         };
         let flags = input.overrides;
+        let fallback = |name: &str| {
+            let (text, source) = input.fallback.get(name)?;
+            Some((non_blank(text)?, source.clone()))
+        };
         let mut sources = BTreeMap::new();
         let mut pick = |name: &'static str, flag: Option<String>, vars: &[&str]| -> Option<String> {
             let flag = flag
                 .as_deref()
                 .and_then(non_blank)
                 .map(|value| (value, Source::Flag));
-            let (value, source) = flag.or_else(|| lookup.find(vars)).unzip();
+            let found = flag.or_else(|| lookup.find(vars));
+            let (value, source) = found
+                .or_else(|| fallback(name).filter(|_| name != "token"))
+                .unzip();
             sources.insert(name, source.unwrap_or(Source::Default));
             value
         };
@@ -318,13 +324,6 @@ impl HuggingFaceSettings {
         let default_org = pick("default_org", flags.default_org, &["HF_ORG"]);
         let storage_repo = pick("storage_repo", flags.storage_repo, &["HF_STORAGE_REPO"]);
         let token = pick("token", flags.token, &["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]);
-
-        let default_org = default_org.or_else(|| {
-            let kept = input.kept?;
-            let name = non_blank(&kept.default_org?)?;
-            sources.insert("default_org", Source::Kept { path: kept.path });
-            Some(name)
-        });
 
         let endpoint = match endpoint {
             Some(text) => at(&sources, "endpoint", Endpoint::parse(&text))?,
@@ -340,11 +339,14 @@ impl HuggingFaceSettings {
             .map(|text| at(&sources, "storage_repo", RepoId::parse(&text)))
             .transpose()?;
 
-        let (hf_home, source) = resolve_home(flags.hf_home, &lookup);
+        let (hf_home, source) = resolve_home(flags.hf_home, &lookup, fallback("hf_home"));
         sources.insert("hf_home", source);
         let (offline, source) = match flags.offline {
             Some(offline) => (offline, Source::Flag),
-            None => lookup.is_on("HF_HUB_OFFLINE").unwrap_or((false, Source::Default)),
+            None => lookup
+                .is_on("HF_HUB_OFFLINE")
+                .or_else(|| fallback("offline").map(|(text, source)| (is_on(&text), source)))
+                .unwrap_or((false, Source::Default)),
         };
         sources.insert("offline", source);
 
@@ -425,11 +427,15 @@ fn at<T>(
     })
 }
 
-fn resolve_home(flag: Option<PathBuf>, lookup: &Lookup) -> (Option<PathBuf>, Source) {
+fn resolve_home(
+    flag: Option<PathBuf>,
+    lookup: &Lookup,
+    fallback: Option<(String, Source)>,
+) -> (Option<PathBuf>, Source) {
     if let Some(path) = flag {
         return (Some(path), Source::Flag);
     }
-    if let Some((text, source)) = lookup.find(&["HF_HOME"]) {
+    if let Some((text, source)) = lookup.find(&["HF_HOME"]).or(fallback) {
         return (Some(lookup.path(&text)), source);
     }
     let cache = lookup
@@ -503,11 +509,11 @@ mod tests {
 
     #[test]
     fn what_is_kept_gives_way_to_all_else() {
-        let kept = |org: Option<&str>| KeptSettings {
-            path: "/h/settings.json".into(),
-            default_org: org.map(str::to_owned),
+        let kept = |org: &str| {
+            let path = "/h/settings.json".into();
+            [("default_org", (org.to_owned(), Source::Kept { path }))].into()
         };
-        let input = SettingsInput::default().with_kept(kept(Some("lab")));
+        let input = SettingsInput::default().with_fallback(kept("lab"));
         let settings = resolve(input.clone());
         assert_eq!(settings.default_org.as_ref().map(Namespace::as_str), Some("lab"));
         let source = settings.sources().get("default_org").unwrap();
@@ -520,10 +526,44 @@ mod tests {
             settings.default_org.as_ref().map(Namespace::as_str),
             Some("other")
         );
-        for none in [None, Some(" ")] {
-            let settings = resolve(SettingsInput::default().with_kept(kept(none)));
+        for none in [[].into(), kept(" ")] {
+            let settings = resolve(SettingsInput::default().with_fallback(none));
             assert_eq!(settings.sources().get("default_org"), Some(&Source::Default));
         }
+    }
+
+    #[test]
+    fn every_setting_but_the_token_may_come_from_a_config_file() {
+        let at = |line| Source::ConfigFile {
+            path: "/h/config.toml".into(),
+            line,
+        };
+        let values = [
+            ("endpoint", "http://127.0.0.1:1"),
+            ("username", "ada"),
+            ("default_org", "lab"),
+            ("storage_repo", "ada/data"),
+            ("hf_home", "/cache"),
+            ("offline", "true"),
+            ("token", "hf_0123456789012345678901234567890123"),
+        ];
+        let values = values.iter().zip(1..);
+        let fallback = values.map(|(&(name, text), line)| (name, (text.to_owned(), at(line))));
+        let settings = resolve(SettingsInput::default().with_fallback(fallback.collect()));
+        assert!(settings.offline && settings.token.is_none());
+        assert_eq!(settings.hf_home.as_deref(), Some(Path::new("/cache")));
+        assert_eq!(settings.namespace().map(Namespace::as_str), Some("lab"));
+        for (name, line) in [
+            ("endpoint", 1),
+            ("username", 2),
+            ("storage_repo", 4),
+            ("hf_home", 5),
+            ("offline", 6),
+        ] {
+            assert_eq!(settings.sources().get(name), Some(&at(line)), "{name}");
+        }
+        assert_eq!(settings.sources().get("token"), Some(&Source::Default));
+        assert_eq!(at(3).to_string(), "config file /h/config.toml, line 3");
     }
 
     fn token_text(settings: &HuggingFaceSettings) -> Option<&str> {

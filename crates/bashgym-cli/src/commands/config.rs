@@ -30,7 +30,7 @@ pub(crate) fn settings(context: &Context) -> Result<Vec<SettingView>, CliError> 
             name: name.to_owned(),
             value: values.get(name).cloned().unwrap_or_default(),
             changeable: name == "default_org" && matches!(source, Source::Default | Source::Kept { .. }),
-            source: context.source_of(name, source),
+            source: source.to_string(),
         })
         .collect();
     shown.push(SettingView {

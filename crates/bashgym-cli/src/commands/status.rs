@@ -39,7 +39,7 @@ pub(crate) async fn run(_: StatusArgs, context: &Context) -> Result<(), CliError
             "account": account,
             "capabilities": capabilities,
             "wallet": wallet,
-            "settings": settings_with_sources(&look.settings, context),
+            "settings": settings_with_sources(&look.settings),
             "home": context.home_path(),
             "hub": { "running": hub.is_some(), "endpoint": hub.map(|hub| &hub.ready.endpoint), "pid": hub.map(|hub| hub.pid) },
         }));
@@ -139,7 +139,7 @@ fn account_table(look: &Look, account: &Value) -> comfy_table::Table {
 
 fn settings_table(settings: &HuggingFaceSettings, context: &Context) -> comfy_table::Table {
     let mut shown = table(&["setting", "value", "from"]);
-    for (name, setting) in settings_with_sources(settings, context) {
+    for (name, setting) in settings_with_sources(settings) {
         let read = |key: &str| match setting.get(key) {
             Some(Value::String(text)) => text.clone(),
             Some(Value::Null) | None => "-".to_owned(),
@@ -155,7 +155,7 @@ fn settings_table(settings: &HuggingFaceSettings, context: &Context) -> comfy_ta
     shown
 }
 
-fn settings_with_sources(settings: &HuggingFaceSettings, context: &Context) -> Map<String, Value> {
+fn settings_with_sources(settings: &HuggingFaceSettings) -> Map<String, Value> {
     let values = serde_json::to_value(settings).unwrap_or_default();
     settings
         .sources()
@@ -164,7 +164,7 @@ fn settings_with_sources(settings: &HuggingFaceSettings, context: &Context) -> M
             let value = values.get(name).cloned().unwrap_or_default();
             (
                 name.to_owned(),
-                json!({ "value": value, "source": context.source_of(name, source) }),
+                json!({ "value": value, "source": source.to_string() }),
             )
         })
         .collect()

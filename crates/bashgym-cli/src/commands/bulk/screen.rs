@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bashgym_core::bulk::Counts;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::bar::bar;
 use crate::output::Output;
 
 /// Lines of JSON for one run.
@@ -21,15 +22,8 @@ pub(crate) struct BulkScreen {
 
 impl BulkScreen {
     pub(crate) fn new(output: Output, total: u64) -> Self {
-        let target = if output.is_live() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len}  {msg}  {eta} left") {
-            bar.set_style(style);
-        }
+        let bar = bar(output, "{bar:30} {pos} of {len}  {msg}  {eta} left");
+        bar.set_length(total);
         Self {
             output,
             bar,

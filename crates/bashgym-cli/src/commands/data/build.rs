@@ -2,10 +2,11 @@
 
 use bashgym_core::publish::{BuildProgress, DatasetBuild, build_dataset_dir};
 use comfy_table::Table;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::BuildArgs;
+use crate::bar::bar;
 use crate::context::Context;
 use crate::error::{CliError, io_error};
 use crate::gate::HomeGate;
@@ -61,15 +62,9 @@ struct Screen {
 
 impl Screen {
     fn new(output: Output) -> Self {
-        let target = if output.is_live() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let style = "{bar:30.cyan/dim} {pos}/{len} files, {eta} left, {msg}";
-        bar.set_style(ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar }
+        Self {
+            bar: bar(output, "{bar:30.cyan/dim} {pos}/{len} files, {eta} left, {msg}"),
+        }
     }
 
     fn show(&self, update: BuildProgress) {

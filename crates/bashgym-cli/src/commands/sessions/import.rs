@@ -10,12 +10,13 @@ use bashgym_traces::{
     import_reader,
 };
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::ProgressBar;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use serde_json::json;
 
 use super::remembered::remember;
+use crate::bar::bar;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::inputs::inputs;
@@ -207,18 +208,8 @@ pub(super) struct Screen {
 
 impl Screen {
     pub(super) fn new(output: Output) -> Self {
-        let target = if output.is_live() {
-            ProgressDrawTarget::stderr()
-        } else {
-            ProgressDrawTarget::hidden()
-        };
-        let bar = ProgressBar::with_draw_target(None, target);
-        let style = ProgressStyle::with_template(
-            "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {msg} files, {eta} to go",
-        );
-        if let Ok(style) = style {
-            bar.set_style(style);
-        }
+        let style = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {msg} files, {eta} to go";
+        let bar = bar(output, style);
         Self { bar }
     }
 

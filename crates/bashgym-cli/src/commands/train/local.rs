@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use bashgym_core::trainer::{Preset, Recipe, ScriptConfig, TrainerConfig, TrlOptions};
 use bashgym_engine::{StopFlag, TrainEvent, TrainOutcome};
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::consent;
 use super::options::BaseOptions;
+use crate::bar::bar;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
 use crate::output::Output;
@@ -198,14 +198,7 @@ fn train(
     stop: &StopFlag,
     output: Output,
 ) -> Result<TrainOutcome, CliError> {
-    let target = if output.is_live() {
-        ProgressDrawTarget::stderr()
-    } else {
-        ProgressDrawTarget::hidden()
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
-    let style = ProgressStyle::with_template("{bar:30.cyan/dim} {pos}/{len} {msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let bar = bar(output, "{bar:30.cyan/dim} {pos}/{len} {msg}");
     let outcome = bashgym_engine::train(
         dataset,
         out,
