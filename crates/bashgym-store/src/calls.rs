@@ -8,7 +8,7 @@ use bashgym_core::store::StoreError;
 
 use crate::SqlStore;
 use crate::cells::Cells;
-use crate::database::{Row, args};
+use crate::database::{Arg, Insert, Row, args};
 use crate::error::{backend, bad_data};
 
 const CALLS: &str = "calls";
@@ -26,6 +26,24 @@ macro_rules! list_calls {
     };
 }
 
+const INTO_CALLS: Insert<5> = Insert {
+    table: "calls",
+    columns: ["id", "at_us", "model", "purpose", "call"],
+    key: "id",
+};
+
+fn row(call: &StoredCall) -> Result<[Arg; 5], StoreError> {
+    let text = serde_json::to_string(&call.call)
+        .map_err(|error| bad_data(CALLS, "call", &call.id.to_string(), error))?;
+    Ok(args![
+        call.id.to_string(),
+        call.call.at.as_microsecond(),
+        call.call.report.model.as_str(),
+        call.call.purpose.clone(),
+        text,
+    ])
+}
+
 #[async_trait]
 impl CallStore for SqlStore {
     async fn add_call(&self, call: &StoredCall) -> Result<(), StoreError> {
@@ -36,27 +54,30 @@ impl CallStore for SqlStore {
         let failed = |error: sqlx::Error| backend("remember a call", error);
         // One at a time: two that add to the same sums in another order would wait for each other for ever.
         let mut change = self.database.begin_turn("calls").await.map_err(failed)?;
-        let mut sums: BTreeMap<(UsageBy, String), CallSums> = BTreeMap::new();
+        let mut rows = Vec::with_capacity(calls.len());
         for call in calls {
-            let text = serde_json::to_string(&call.call)
-                .map_err(|error| bad_data(CALLS, "call", &call.id.to_string(), error))?;
-            let added = change
-                .execute(
-                    "INSERT INTO calls (id, at_us, model, purpose, call) VALUES ($1, $2, $3, $4, $5) \
-                     ON CONFLICT (id) DO NOTHING",
-                    &args![
-                        call.id.to_string(),
-                        call.call.at.as_microsecond(),
-                        call.call.report.model.as_str(),
-                        call.call.purpose.clone(),
-                        text,
-                    ],
-                )
-                .await
-                .map_err(failed)?;
-            if added == 0 {
-                continue;
+            rows.push(row(call)?);
+        }
+        let mut new: Vec<&StoredCall> = calls.iter().collect();
+        let added = change.insert(INTO_CALLS, &rows).await.map_err(failed)?;
+        if added < calls.len() as u64 {
+            // Some were written before, and are in the sums: which ones is asked row by row.
+            drop(change);
+            change = self.database.begin_turn("calls").await.map_err(failed)?;
+            new.clear();
+            for (call, row) in calls.iter().zip(&rows) {
+                if change
+                    .insert(INTO_CALLS, std::slice::from_ref(row))
+                    .await
+                    .map_err(failed)?
+                    > 0
+                {
+                    new.push(call);
+                }
             }
+        }
+        let mut sums: BTreeMap<(UsageBy, String), CallSums> = BTreeMap::new();
+        for call in new {
             for by in UsageBy::ALL {
                 let sum = sums.entry((by, call.bucket(by))).or_default();
                 *sum = sum.plus(call.sums());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bashgym_core::{Clock, SystemClock};
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction};
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Row as _, Sqlite, SqlitePool, Transaction};
 use tokio::sync::watch;
 
 /// A value for a parameter.
@@ -191,6 +191,34 @@ impl Database {
     }
 }
 
+/// Rows of a statement that inserts many: few different numbers, so that the statements stay prepared.
+const ROWS_AT_ONCE: [usize; 4] = [64, 16, 4, 1];
+
+/// Where rows are inserted; one whose key is there already is left as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Insert<const WIDTH: usize> {
+    pub(crate) table: &'static str,
+    pub(crate) columns: [&'static str; WIDTH],
+    /// The column of the key.
+    pub(crate) key: &'static str,
+}
+
+impl<const WIDTH: usize> Insert<WIDTH> {
+    fn text(&self, rows: usize) -> String {
+        let row = |at: usize| {
+            let numbers = (at * WIDTH + 1..=(at + 1) * WIDTH).map(|number| format!("${number}"));
+            format!("({})", numbers.collect::<Vec<_>>().join(", "))
+        };
+        format!(
+            "INSERT INTO {} ({}) VALUES {} ON CONFLICT ({}) DO NOTHING",
+            self.table,
+            self.columns.join(", "),
+            (0..rows).map(row).collect::<Vec<_>>().join(", "),
+            self.key
+        )
+    }
+}
+
 /// A transaction; dropped without a commit, it is rolled back.
 pub(crate) struct Change {
     inner: Inner,
@@ -238,6 +266,42 @@ impl Change {
                 .await?
                 .rows_affected()),
         }
+    }
+
+    /// Inserts rows, many with a statement: on SQLite each statement is a trip to another thread and back. Returns the number of
+    /// rows that were not there before.
+    pub(crate) async fn insert<const WIDTH: usize>(
+        &mut self,
+        insert: Insert<WIDTH>,
+        rows: &[[Arg; WIDTH]],
+    ) -> Result<u64, sqlx::Error> {
+        let mut added = 0;
+        let mut left = rows;
+        while let Some(count) = ROWS_AT_ONCE.into_iter().find(|count| *count <= left.len()) {
+            let (now, later) = left.split_at(count);
+            added += self.insert_at_once(insert, now).await?;
+            left = later;
+        }
+        Ok(added)
+    }
+
+    async fn insert_at_once<const WIDTH: usize>(
+        &mut self,
+        insert: Insert<WIDTH>,
+        rows: &[[Arg; WIDTH]],
+    ) -> Result<u64, sqlx::Error> {
+        let sql = AssertSqlSafe(insert.text(rows.len()));
+        let args = rows.iter().flatten();
+        Ok(match &mut self.inner {
+            Inner::Sqlite(change) => query!(Sqlite, sql, args)
+                .execute(&mut **change)
+                .await?
+                .rows_affected(),
+            Inner::Postgres(change) => query!(Postgres, sql, args)
+                .execute(&mut **change)
+                .await?
+                .rows_affected(),
+        })
     }
 
     pub(crate) async fn fetch_all(

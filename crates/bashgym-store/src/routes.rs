@@ -10,11 +10,29 @@ use serde_json::Value;
 
 use crate::SqlStore;
 use crate::cells::Cells;
-use crate::database::{Row, args};
+use crate::database::{Change, Insert, Row, args};
 use crate::error::{backend, bad_data};
 
 const DECISIONS: &str = "route_decisions";
 const NOTES: &str = "route_notes";
+
+const INTO_DECISIONS: Insert<5> = Insert {
+    table: "route_decisions",
+    columns: ["id", "at_us", "judged", "record", "exchange"],
+    key: "id",
+};
+
+/// The number of the verdict to come: one more than the last. Whoever asks has the turn of the routes.
+async fn next_verdict(change: &mut Change) -> Result<i64, sqlx::Error> {
+    let rows = change
+        .fetch_all(
+            "SELECT COALESCE(MAX(judged), 0) + 1 AS next FROM route_decisions",
+            &[],
+        )
+        .await?;
+    let next = rows.first().map(|row| row.integer("next")).transpose()?;
+    Ok(next.flatten().unwrap_or(1))
+}
 
 #[async_trait]
 impl RouteStore for SqlStore {
@@ -27,25 +45,28 @@ impl RouteStore for SqlStore {
         }
         let failed = |error: sqlx::Error| backend("remember decisions", error);
         let mut change = self.database.begin_turn("routes").await.map_err(failed)?;
+        let mut rows = Vec::with_capacity(decisions.len());
         for (record, exchange) in decisions {
             let bad = |error| bad_data(DECISIONS, "record", &record.id.to_string(), error);
             let exchange = exchange.as_ref().map(serde_json::to_string).transpose();
-            change
-                .execute(
-                    "INSERT INTO route_decisions (id, at_us, judged, record, exchange) \
-                     VALUES ($1, $2, CASE WHEN $3 = 0 THEN 0 ELSE (SELECT COALESCE(MAX(judged), 0) + 1 FROM route_decisions) END, \
-                     $4, $5) ON CONFLICT (id) DO NOTHING",
-                    &args![
-                        record.id.to_string(),
-                        record.at.as_microsecond(),
-                        i64::from(record.outcome.is_some()),
-                        serde_json::to_string(record).map_err(bad)?,
-                        exchange.map_err(bad)?,
-                    ],
-                )
-                .await
-                .map_err(failed)?;
+            let judged = match record.outcome {
+                Some(_) => next_verdict(&mut change).await.map_err(failed)?,
+                None => 0,
+            };
+            let row = args![
+                record.id.to_string(),
+                record.at.as_microsecond(),
+                judged,
+                serde_json::to_string(record).map_err(bad)?,
+                exchange.map_err(bad)?,
+            ];
+            if judged == 0 {
+                rows.push(row);
+            } else {
+                change.insert(INTO_DECISIONS, &[row]).await.map_err(failed)?;
+            }
         }
+        change.insert(INTO_DECISIONS, &rows).await.map_err(failed)?;
         change.commit().await.map_err(failed)
     }
 

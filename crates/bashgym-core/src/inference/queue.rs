@@ -1,51 +1,35 @@
 //! Calls on their way into the store: together, behind their callers.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use hf_core::Clock;
 
 use super::calls::{CallFilter, CallId, CallStore, StoredCall, UsageBy, UsageRow};
-use crate::store::StoreError;
-
-/// How long calls wait for others to be written with.
-const GATHER: Duration = Duration::from_millis(100);
-/// Calls that are written at once, at most.
-const BATCH: usize = 256;
-/// Calls that wait, at most; then a caller waits for the store.
-const MOST_WAITING: usize = 4096;
+use crate::store::{Batches, StoreError, WriteBehind};
 
 /// Writes calls together. Whoever reads sees them all; what waits is lost with a process that is killed, as statistics and not
 /// as money: that is in the ledger.
 pub struct CallQueue {
-    inner: Arc<Shared>,
-}
-
-struct Shared {
     store: Arc<dyn CallStore>,
-    clock: Arc<dyn Clock>,
-    waiting: Mutex<Waiting>,
-    /// One writes at a time.
-    writing: tokio::sync::Mutex<()>,
+    waiting: WriteBehind<StoredCall>,
 }
 
-#[derive(Default)]
-struct Waiting {
-    calls: Vec<StoredCall>,
-    has_writer: bool,
+struct IntoStore(Arc<dyn CallStore>);
+
+#[async_trait]
+impl Batches<StoredCall> for IntoStore {
+    async fn write(&self, batch: &mut [StoredCall]) -> Result<(), StoreError> {
+        self.0.add_calls(batch).await
+    }
 }
 
 impl CallQueue {
     /// A queue before a store.
     pub fn new(store: Arc<dyn CallStore>, clock: Arc<dyn Clock>) -> Self {
         Self {
-            inner: Arc::new(Shared {
-                store,
-                clock,
-                waiting: Mutex::default(),
-                writing: tokio::sync::Mutex::default(),
-            }),
+            waiting: WriteBehind::new(IntoStore(Arc::clone(&store)), clock),
+            store,
         }
     }
 
@@ -54,71 +38,25 @@ impl CallQueue {
     /// # Errors
     /// [`StoreError::Backend`]; what was not written waits on.
     pub async fn flush(&self) -> Result<(), StoreError> {
-        self.inner.flush().await
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn flush(&self) -> Result<(), StoreError> {
-        let _one = self.writing.lock().await;
-        loop {
-            let batch: Vec<StoredCall> = {
-                let mut waiting = self.lock();
-                let count = waiting.calls.len().min(BATCH);
-                waiting.calls.drain(..count).collect()
-            };
-            if batch.is_empty() {
-                return Ok(());
-            }
-            if let Err(error) = self.store.add_calls(&batch).await {
-                self.lock().calls.splice(..0, batch);
-                return Err(error);
-            }
-        }
-    }
-
-    async fn write(&self) {
-        loop {
-            self.clock.sleep(GATHER).await;
-            let written = self.flush().await;
-            let mut waiting = self.lock();
-            if let Err(error) = &written {
-                tracing::warn!(%error, "calls could not be remembered; they are tried again with the next one");
-            }
-            if written.is_err() || waiting.calls.is_empty() {
-                waiting.has_writer = false;
-                return;
-            }
-        }
+        self.waiting.flush().await
     }
 }
 
 #[async_trait]
 impl CallStore for CallQueue {
     async fn add_call(&self, call: &StoredCall) -> Result<(), StoreError> {
-        let (is_full, needs_writer) = {
-            let mut waiting = self.inner.lock();
-            waiting.calls.push(call.clone());
-            let is_full = waiting.calls.len() >= MOST_WAITING;
-            (is_full, !std::mem::replace(&mut waiting.has_writer, true))
-        };
-        if needs_writer {
-            let shared = Arc::clone(&self.inner);
-            match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => drop(runtime.spawn(async move { shared.write().await })),
-                Err(_) => self.inner.lock().has_writer = false,
-            }
+        if !self.waiting.push(call.clone()) {
+            tracing::warn!(call = %call.id, "a call is not remembered: the store is far behind");
         }
-        if is_full { self.flush().await } else { Ok(()) }
+        if self.waiting.is_behind() {
+            return self.flush().await;
+        }
+        Ok(())
     }
 
     async fn find_call(&self, id: CallId) -> Result<Option<StoredCall>, StoreError> {
         self.flush().await?;
-        self.inner.store.find_call(id).await
+        self.store.find_call(id).await
     }
 
     async fn list_calls(
@@ -128,12 +66,12 @@ impl CallStore for CallQueue {
         limit: u32,
     ) -> Result<Vec<StoredCall>, StoreError> {
         self.flush().await?;
-        self.inner.store.list_calls(filter, before, limit).await
+        self.store.list_calls(filter, before, limit).await
     }
 
     async fn list_call_usage(&self, by: UsageBy, limit: u32) -> Result<Vec<UsageRow>, StoreError> {
         self.flush().await?;
-        self.inner.store.list_call_usage(by, limit).await
+        self.store.list_call_usage(by, limit).await
     }
 }
 
@@ -145,6 +83,7 @@ mod tests {
 
     use super::*;
     use crate::inference::MemoryCalls;
+    use crate::store::MOST_WAITING;
 
     fn call() -> StoredCall {
         StoredCall {

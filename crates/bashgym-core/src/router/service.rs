@@ -8,8 +8,8 @@ use hf_core::Clock;
 use hf_inference::{ChatAnswer, ChatRequest};
 
 use super::ask::{Asked, Stop};
-use super::books::MOST_WAITING;
-use super::decision::{DecisionId, DecisionRecord, Exchange, ExchangeGate};
+use super::books::{IntoStore, Noted};
+use super::decision::{DecisionId, ExchangeGate};
 use super::knowledge::Known;
 use super::open::Open;
 use super::store::RouteStore;
@@ -18,6 +18,7 @@ use super::stream::RoutedStream;
 use crate::backend::{BackendRole, ModelBackend};
 use crate::inference::InferenceFailure;
 use crate::ledger::Ledger;
+use crate::store::WriteBehind;
 
 /// What was answered, and by whom.
 #[derive(Debug)]
@@ -96,16 +97,8 @@ pub(super) struct Inner {
     pub(super) known: Mutex<Known>,
     /// One reads at a time.
     pub(super) reading: Arc<tokio::sync::Mutex<()>>,
-    pub(super) waiting: Mutex<Waiting>,
-    /// One writes at a time.
-    pub(super) writing: tokio::sync::Mutex<()>,
+    pub(super) waiting: WriteBehind<Noted>,
     pub(super) calls: AtomicU64,
-}
-
-#[derive(Default)]
-pub(super) struct Waiting {
-    pub(super) decisions: Vec<(DecisionRecord, Option<Exchange>)>,
-    pub(super) is_writer_there: bool,
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -121,6 +114,11 @@ impl Router {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let known = Known::new(policy.fade);
+        let into = IntoStore {
+            store: Arc::clone(&store),
+            gate: None,
+        };
+        let waiting = WriteBehind::new(into, Arc::clone(&clock));
         Self {
             inner: Arc::new(Inner {
                 backends,
@@ -131,8 +129,7 @@ impl Router {
                 gate: None,
                 known: Mutex::new(known),
                 reading: Arc::default(),
-                waiting: Mutex::default(),
-                writing: tokio::sync::Mutex::default(),
+                waiting,
                 calls: AtomicU64::new(0),
             }),
         }
@@ -151,6 +148,11 @@ impl Router {
     #[must_use]
     pub fn with_gate(mut self, gate: Arc<dyn ExchangeGate>) -> Self {
         if let Some(inner) = Arc::get_mut(&mut self.inner) {
+            let into = IntoStore {
+                store: Arc::clone(&inner.store),
+                gate: Some(Arc::clone(&gate)),
+            };
+            inner.waiting = WriteBehind::new(into, Arc::clone(&inner.clock));
             inner.gate = Some(gate);
         }
         self
@@ -270,7 +272,7 @@ impl Router {
             .and_then(|routed| routed.answer.reply.choices.first());
         let answer = answer.map(|choice| choice.message.clone());
         self.keep(&mut open, answer);
-        if lock(&self.inner.waiting).decisions.len() >= MOST_WAITING {
+        if self.inner.waiting.is_behind() {
             let _ = self.flush().await;
         }
         result

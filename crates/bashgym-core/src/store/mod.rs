@@ -1,6 +1,7 @@
 //! What a run is remembered in. The traits are the least an implementer must do; the contract suite in
 //! `testing` (a feature) says what each call promises.
 
+mod behind;
 mod jobs;
 mod memory;
 mod memory_events;
@@ -11,6 +12,9 @@ mod seen;
 
 use async_trait::async_trait;
 
+#[cfg(test)]
+pub(crate) use behind::MOST_WAITING;
+pub(crate) use behind::{Batches, WriteBehind};
 pub use jobs::{JobLine, JobLineStore, JobStore, JobStream, LaunchStore, Lease, LeaseStore};
 pub use memory::MemoryStore;
 pub use seen::{JobId, JobInfo, JobLook, SeenJobFilter, SeenJobStore};

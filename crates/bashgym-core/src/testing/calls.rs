@@ -125,6 +125,26 @@ pub async fn call_store_contract<S: CallStore>(store: &S) {
         buckets(UsageBy::Purpose).await,
         expect(&[("augment \u{e9}", 3), ("other", 1)])
     );
+    many_at_once(store).await;
+}
+
+/// A batch of which some were kept before counts those that were not, once.
+async fn many_at_once<S: CallStore>(store: &S) {
+    let calls: Vec<_> = (0..130)
+        .map(|_| sample_call("many", 5, Cost::Reported(NanoUsd::new(1))))
+        .collect();
+    store.add_calls(&calls[..100]).await.expect("a batch is kept");
+    store.add_calls(&calls[50..]).await.expect("a batch is kept");
+    let usage = store.list_call_usage(UsageBy::Model, 10).await.expect("sums");
+    let many = usage.iter().find(|row| row.bucket == "many");
+    assert_eq!(
+        many.map(|row| (row.sums.calls, row.sums.nano_usd)),
+        Some((130, 130))
+    );
+    for call in [&calls[0], &calls[75], &calls[129]] {
+        let found = store.find_call(call.id).await.expect("a lookup");
+        assert_eq!(found.as_ref(), Some(call));
+    }
 }
 
 #[cfg(test)]
