@@ -43,7 +43,7 @@ pub use breaker::{BreakerPolicy, BreakerState};
 pub use catalog::{Architecture, Catalog, CatalogModel, CatalogProvider};
 pub use chat::{
     ChatChunk, ChatOptions, ChatReply, ChatRequest, ChatStream, Choice, ChunkBody, ChunkChoice, Content,
-    ContentPart, Delta, FunctionCall, ImageUrl, Message, ToolCall,
+    ContentPart, Delta, FunctionCall, ImageUrl, Message, Shared, ToolCall,
 };
 pub use client::{
     ChatAnswer, Classified, EmbedOptions, Embeddings, Generated, HfInferenceClient, Label, Similarities,

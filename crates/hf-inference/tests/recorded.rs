@@ -81,7 +81,7 @@ async fn send(call: &str, provider: &str) -> Result<Sent, InferenceError> {
     let client = HfInferenceClient::new(&hub, config).unwrap();
     let model: ModelRef = "org/name".parse().unwrap();
     let chat = |options: ChatOptions| ChatRequest {
-        options,
+        options: options.into(),
         ..ChatRequest::new(model.clone(), [Message::user("Hi")])
     };
     let error = match call {

@@ -56,7 +56,7 @@ impl Augment {
         let mut request =
             ChatRequest::new(self.model.clone(), [Message::system(SYSTEM), Message::user(text)]);
         let most = (estimate_tokens(prompt) * 2 + 80).saturating_mul(self.variations as usize) + 60;
-        request.options = ChatOptions {
+        *request.options = ChatOptions {
             max_tokens: Some(u32::try_from(most).unwrap_or(u32::MAX)),
             temperature: Some(self.temperature),
             ..ChatOptions::default()

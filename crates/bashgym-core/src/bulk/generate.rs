@@ -99,7 +99,7 @@ impl Generate {
     fn ask(&self, prompt: &Prompt, sample: u32) -> Ask {
         let system = self.system.iter().map(Message::system);
         let mut request = ChatRequest::new(self.model.clone(), system.chain(prompt.messages.iter().cloned()));
-        request.options = ChatOptions {
+        *request.options = ChatOptions {
             max_tokens: Some(self.max_tokens),
             temperature: Some(self.temperature),
             // Where a provider can, each sample is its own and can be had again.

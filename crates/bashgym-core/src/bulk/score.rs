@@ -138,7 +138,7 @@ impl Score {
         );
         let mut request =
             ChatRequest::new(self.model.clone(), [Message::system(SYSTEM), Message::user(text)]);
-        request.options = ChatOptions {
+        *request.options = ChatOptions {
             max_tokens: Some(MAX_TOKENS),
             temperature: Some(0.0),
             ..ChatOptions::default()

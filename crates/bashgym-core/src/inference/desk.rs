@@ -1,5 +1,6 @@
 //! Where calls are paid for.
 
+use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,6 +10,7 @@ use hf_inference::{
     Content, ContentPart, Cost, EmbedOptions, Embeddings, HfInferenceClient, HfInferenceConfig,
     InferenceError, ModelRef, NanoUsd, Provider, Usage,
 };
+use serde::Serialize;
 
 use super::calls::{CallId, CallStore, StoredCall};
 use super::paid::PaidStream;
@@ -103,6 +105,25 @@ fn images(request: &ChatRequest) -> u64 {
         .filter_map(|message| message.content.as_ref())
         .map(of)
         .sum()
+}
+
+/// Bytes of a value as JSON, without keeping them.
+fn json_bytes(value: &impl Serialize) -> u64 {
+    struct Count(u64);
+    impl io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // What cannot be written is not sent, and refused there.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
 }
 
 /// The most a call can use.
@@ -215,9 +236,8 @@ impl InferenceDesk {
 
     /// A token stands for at least one byte, so that the bytes of what is sent bound the tokens of the prompt.
     async fn bound(&self, request: &ChatRequest) -> Result<Bound, InferenceError> {
-        let bytes = |value: Result<Vec<u8>, serde_json::Error>| value.map_or(0, |text| text.len() as u64);
-        let prompt = bytes(serde_json::to_vec(&request.messages))
-            + bytes(serde_json::to_vec(&request.options.tools))
+        let prompt = json_bytes(&request.messages)
+            + json_bytes(&request.options.tools)
             + TOKENS_OF_AN_IMAGE * images(request);
         let context = self
             .client

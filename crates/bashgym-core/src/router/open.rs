@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hf_inference::{BreakerState, ChatRequest, Cost, TokenPrice};
-use serde_json::Value;
 
 use super::confidence::Random;
 use super::decision::{DecisionId, DecisionRecord, RouteTry, TryEnd};
@@ -21,7 +20,7 @@ pub(super) struct Open {
     /// Who is being asked.
     pub(super) asking: Option<RouteTry>,
     /// The conversation, where it may be kept.
-    pub(super) asked: Option<(Vec<hf_inference::Message>, Vec<Value>)>,
+    pub(super) asked: Option<ChatRequest>,
     pub(super) is_kept: bool,
 }
 
@@ -97,10 +96,7 @@ impl Router {
                 },
             });
         }
-        let asked = self.keeps_exchanges().then(|| {
-            let tools = request.options.tools.clone().unwrap_or_default();
-            (request.messages.clone(), tools)
-        });
+        let asked = self.keeps_exchanges().then(|| request.clone());
         let record = DecisionRecord {
             id: DecisionId::generate(),
             at,

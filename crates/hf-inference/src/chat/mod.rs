@@ -2,6 +2,7 @@
 
 mod reply;
 mod request;
+mod shared;
 mod stream;
 
 pub(crate) use self::reply::WireUsage;
@@ -10,5 +11,6 @@ pub(crate) use self::request::ChatBody;
 pub use self::request::{
     ChatOptions, ChatRequest, Content, ContentPart, FunctionCall, ImageUrl, Message, ToolCall,
 };
+pub use self::shared::Shared;
 pub(crate) use self::stream::open;
 pub use self::stream::{ChatChunk, ChatStream};

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::shared::Shared;
 use crate::error::{InferenceError, Result};
 use crate::model::ModelRef;
 
@@ -12,9 +13,9 @@ pub struct ChatRequest {
     /// The model.
     pub model: ModelRef,
     /// The conversation so far.
-    pub messages: Vec<Message>,
+    pub messages: Shared<Vec<Message>>,
     /// Everything else.
-    pub options: ChatOptions,
+    pub options: Shared<ChatOptions>,
     /// What the call is for, in the caller's word; kept in its record, not sent.
     pub purpose: Option<String>,
 }
@@ -25,7 +26,7 @@ impl ChatRequest {
         Self {
             model,
             messages: messages.into_iter().collect(),
-            options: ChatOptions::default(),
+            options: Shared::default(),
             purpose: None,
         }
     }
@@ -49,8 +50,8 @@ impl ChatRequest {
             .map_err(|error| InferenceError::invalid(format!("this is no chat request: {error}")))?;
         let request = Self {
             model: ModelRef::new(String::new()),
-            messages: wire.messages,
-            options: wire.options,
+            messages: wire.messages.into(),
+            options: wire.options.into(),
             purpose: None,
         };
         Ok((wire.model, request))
@@ -58,43 +59,61 @@ impl ChatRequest {
 
     /// The body as it is sent. `model` comes first, as the official client writes it, so that a router can read it from the
     /// beginning of a body that holds megabytes of images.
-    pub(crate) fn body(&self, model: &str, stream: bool) -> Result<ChatBody> {
-        let mut body = Map::new();
-        let unwritable = |error: serde_json::Error| {
-            InferenceError::invalid(format!("the request can't be written: {error}"))
-        };
-        body.insert(
-            "messages".to_owned(),
-            serde_json::to_value(&self.messages).map_err(unwritable)?,
-        );
-        if let Value::Object(options) = serde_json::to_value(&self.options).map_err(unwritable)? {
-            let own = |key: &str| !matches!(key, "model" | "messages" | "stream");
-            body.extend(
-                options
-                    .into_iter()
-                    .filter(|(key, value)| own(key) && !value.is_null()),
-            );
+    pub(crate) fn body(&self, model: &str, stream: bool) -> ChatBody {
+        let mut options = self.options.clone();
+        let is_own = |key: &str| matches!(key, "model" | "messages" | "stream");
+        let is_left_out = |(key, value): (&String, &Value)| is_own(key) || value.is_null();
+        if options.extra.iter().any(is_left_out) {
+            options.extra.retain(|key, value| !is_left_out((key, value)));
         }
-        body.insert("stream".to_owned(), stream.into());
-        if stream {
-            // Without it nobody says how many tokens a stream cost.
-            body.entry("stream_options")
-                .or_insert_with(|| serde_json::json!({"include_usage": true}));
-        }
-        Ok(ChatBody {
+        // Without it nobody says how many tokens a stream cost.
+        let asks_usage = stream && !options.extra.contains_key("stream_options");
+        ChatBody {
             model: model.to_owned(),
-            fields: body,
-        })
+            messages: self.messages.clone(),
+            options,
+            stream,
+            stream_options: asks_usage.then_some(StreamOptions { include_usage: true }),
+        }
     }
 }
 
 /// The body of a chat, `model` before all else.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub(crate) struct ChatBody {
     model: String,
-    /// All other fields.
-    #[serde(flatten)]
-    pub(crate) fields: Map<String, Value>,
+    messages: Shared<Vec<Message>>,
+    pub(crate) options: Shared<ChatOptions>,
+    stream: bool,
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+struct StreamOptions {
+    include_usage: bool,
+}
+
+impl Serialize for ChatBody {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Body<'a> {
+            model: &'a str,
+            messages: &'a [Message],
+            #[serde(flatten)]
+            options: &'a ChatOptions,
+            stream: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            stream_options: Option<StreamOptions>,
+        }
+        let body = Body {
+            model: &self.model,
+            messages: &self.messages,
+            options: &self.options,
+            stream: self.stream,
+            stream_options: self.stream_options,
+        };
+        body.serialize(serializer)
+    }
 }
 
 #[derive(Deserialize)]
@@ -376,7 +395,7 @@ mod tests {
                 {"role": "tool", "tool_call_id": "c1", "content": "a b"}],
             "stream": false, "max_tokens": 5, "temperature": 0.0, "stop": "x", "logit_bias": {"1": 2}});
         let request = ChatRequest::from_json(wire.to_string().as_bytes()).unwrap();
-        let body = request.body("org/name:cheapest", false).unwrap();
+        let body = request.body("org/name:cheapest", false);
         let text = serde_json::to_string(&body).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), wire);
         assert!(
@@ -388,18 +407,34 @@ mod tests {
     #[test]
     fn a_stream_asks_for_its_usage_unless_told_otherwise() {
         let mut request = ChatRequest::new("a/b".parse().unwrap(), [Message::user("hi")]);
-        let body = request.body("a/b", true).unwrap();
-        assert_eq!(body.fields["stream_options"], json!({"include_usage": true}));
+        let body = |request: &ChatRequest| serde_json::to_value(request.body("a/b", true)).unwrap();
+        assert_eq!(body(&request)["stream_options"], json!({"include_usage": true}));
         request.options.extra = Map::from_iter([
             ("stream_options".to_owned(), json!({"include_usage": false})),
             ("stream".to_owned(), json!(false)),
             ("model".to_owned(), json!("another")),
+            ("logit_bias".to_owned(), Value::Null),
         ]);
-        let body = request.body("a/b", true).unwrap();
-        assert_eq!(body.fields["stream_options"], json!({"include_usage": false}));
         assert_eq!(
-            (&body.fields["stream"], &json!(body.model)),
-            (&json!(true), &json!("a/b"))
+            body(&request),
+            json!({"model": "a/b", "messages": [{"role": "user", "content": "hi"}], "stream": true,
+                "stream_options": {"include_usage": false}})
         );
+    }
+
+    #[test]
+    fn a_request_is_copied_only_to_be_changed() {
+        let request = ChatRequest::new("a/b".parse().unwrap(), [Message::user("hi")]);
+        let (mut other, body) = (request.clone(), request.body("a/b", false));
+        assert!(std::ptr::eq(
+            &raw const *request.messages,
+            &raw const *body.messages
+        ));
+        other.options.seed = Some(1);
+        assert!(std::ptr::eq(
+            &raw const *request.messages,
+            &raw const *other.messages
+        ));
+        assert_eq!(request.options.seed, None);
     }
 }

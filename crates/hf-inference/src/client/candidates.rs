@@ -85,7 +85,7 @@ impl HfInferenceClient {
                     if now == u8::MAX {
                         return Ok(VecDeque::new());
                     }
-                    let body = request.body(&request.model.id, *stream)?;
+                    let body = request.body(&request.model.id, *stream);
                     let spec = self.post(SERVER_CHAT, &body)?.redirects(Redirects::Manual);
                     let provider = Some(server.clone());
                     return Ok([Candidate { provider, spec }].into());
@@ -94,7 +94,7 @@ impl HfInferenceClient {
                     (Some(Suffix::Provider(provider)), _, 0 | 1) => {
                         // Said once; the other stage would only repeat it.
                         *stage = 2;
-                        let body = request.body(&request.model.to_string(), *stream)?;
+                        let body = request.body(&request.model.to_string(), *stream);
                         self.through_router(Some(provider.clone()), &body)
                             .map(|one| [one].into())
                     }
@@ -105,7 +105,7 @@ impl HfInferenceClient {
                             .map(|one| [one].into())
                     }
                     (_, _, 0) => {
-                        let body = request.body(&self.as_asked(&request.model), *stream)?;
+                        let body = request.body(&self.as_asked(&request.model), *stream);
                         self.through_router(None, &body).map(|one| [one].into())
                     }
                     (_, _, 1) => self.pinned(request, *stream).await,
@@ -150,7 +150,7 @@ impl HfInferenceClient {
             .into_iter()
             .map(|it| {
                 let name = format!("{}:{}", request.model.id, it.provider);
-                self.through_router(Some(it.provider.clone()), &request.body(&name, stream)?)
+                self.through_router(Some(it.provider.clone()), &request.body(&name, stream))
             })
             .collect()
     }
@@ -175,8 +175,13 @@ impl HfInferenceClient {
                 offered: vec![provider.clone()],
             });
         };
-        let mut body = request.body(&own_name, stream)?;
-        route.schema.apply(&mut body.fields);
+        let mut body = request.body(&own_name, stream);
+        // Looked at before it is taken for a change, which would copy the options.
+        if body.options.response_format.is_some()
+            && let Some(format) = &mut body.options.response_format
+        {
+            route.schema.apply(format);
+        }
         let mut spec = self.post(&route.path, &body)?;
         for (name, value) in route.headers {
             spec = spec.header(HeaderName::from_static(name), HeaderValue::from_static(value));

@@ -45,11 +45,8 @@ impl SchemaForm {
     };
 
     /// Rewrites a request's `response_format` for this provider.
-    pub(crate) fn apply(self, body: &mut Map<String, Value>) {
+    pub(crate) fn apply(self, format: &mut Value) {
         let Self::Bare { kind, key } = self else {
-            return;
-        };
-        let Some(format) = body.get_mut("response_format") else {
             return;
         };
         if format.get("type").and_then(Value::as_str) != Some("json_schema") {
@@ -172,12 +169,12 @@ mod tests {
                 json!({"type": "json_object", "value": {"type": "object"}}),
             ),
         ] {
-            let mut body = Map::from_iter([("response_format".to_owned(), format.clone())]);
-            form.apply(&mut body);
-            assert_eq!(body["response_format"], expected);
+            let mut written = format.clone();
+            form.apply(&mut written);
+            assert_eq!(written, expected);
         }
-        let mut plain = Map::from_iter([("response_format".to_owned(), json!({"type": "text"}))]);
+        let mut plain = json!({"type": "text"});
         SchemaForm::OBJECT_VALUE.apply(&mut plain);
-        assert_eq!(plain["response_format"], json!({"type": "text"}));
+        assert_eq!(plain, json!({"type": "text"}));
     }
 }
