@@ -28,9 +28,9 @@ use super::{
 /// How long one reservation serves calls.
 const LASTS: Duration = Duration::from_millis(500);
 /// Calls that one reservation is made for, at most.
-const MOST_CALLS: u64 = 64;
+const MOST_CALLS: u64 = 1024;
 /// What one reservation sets aside for calls to come, at most.
-const MOST_MICRO_USD: u64 = 250_000;
+const MOST_MICRO_USD: u64 = 1_000_000;
 
 /// A budget for many small calls over a ledger. Cloning shares everything.
 #[derive(Clone)]
@@ -49,8 +49,30 @@ struct Inner {
 struct State {
     tranches: HashMap<String, Tranche>,
     calls: HashMap<String, Call>,
-    /// Calls of the last stretch, by purpose: how many a reservation is made for.
-    traffic: HashMap<String, (Duration, u64)>,
+    /// How many calls come, by purpose: for how many a reservation is made.
+    traffic: HashMap<String, Traffic>,
+}
+
+/// Calls of a stretch, and of the one before.
+#[derive(Default)]
+struct Traffic {
+    until: Duration,
+    calls: u64,
+    before: u64,
+}
+
+impl Traffic {
+    /// Counts a call. How many the stretch is expected to have: what the last one had, if not more already.
+    fn count(&mut self, now: Duration) -> u64 {
+        if now >= self.until {
+            let is_next = now < self.until.saturating_add(LASTS);
+            self.before = if is_next { self.calls } else { 0 };
+            self.calls = 0;
+            self.until = now.saturating_add(LASTS);
+        }
+        self.calls += 1;
+        self.calls.max(self.before)
+    }
 }
 
 /// A call that is not settled yet.
@@ -153,14 +175,12 @@ impl Purse {
     fn expected(&self, purpose: &str, worst: u64) -> u64 {
         let now = self.inner.ledger.clock.elapsed();
         let state = &mut *self.lock();
-        state.traffic.retain(|_, (until, _)| now < *until);
-        let (_, calls) = state
+        state
             .traffic
-            .entry(purpose.to_owned())
-            .or_insert((now.saturating_add(LASTS), 0));
-        *calls += 1;
+            .retain(|_, traffic| now < traffic.until.saturating_add(LASTS));
+        let calls = state.traffic.entry(purpose.to_owned()).or_default().count(now);
         let affordable = MOST_MICRO_USD.checked_div(worst).unwrap_or(MOST_CALLS);
-        (*calls).min(MOST_CALLS).min(affordable).max(1)
+        calls.min(MOST_CALLS).min(affordable).max(1)
     }
 
     /// Reserves for a number of calls, this one included.

@@ -116,6 +116,25 @@ async fn many_calls_are_few_entries_and_the_same_sum() {
 }
 
 #[tokio::test]
+async fn calls_that_come_steadily_share_a_reservation() {
+    let world = world();
+    // Four calls in each stretch: each but the first stretch reserves once for all of its own.
+    for call in 0..40 {
+        let key = format!("call-{call}");
+        world.purse.reserve(request(&key, Some(100))).await.unwrap();
+        world.purse.settle(&key, cost(7)).await.unwrap();
+        // Who waits for the end of a reservation begins to, and hears of the time.
+        tokio::task::yield_now().await;
+        world.clock.advance(LASTS / 4);
+        tokio::task::yield_now().await;
+    }
+    world.later().await;
+    assert_eq!(world.total().await.settled_micro_usd, 280);
+    let entries = world.entries().await.len();
+    assert!((10..=13).contains(&entries), "{entries}");
+}
+
+#[tokio::test]
 async fn callers_at_once_do_not_pass_a_cap() {
     let world = world();
     world.cap(1000).await;
