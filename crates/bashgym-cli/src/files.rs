@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{CliError, io_error};
 
+/// The list of the sessions that were imported, in the home folder.
+pub(crate) const SESSION_INDEX: &str = "sessions.json";
+
 /// Writes a file whole or not at all; only this user may read it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let mut half = path.as_os_str().to_owned();

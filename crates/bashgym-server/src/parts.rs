@@ -14,7 +14,7 @@ use bashgym_core::store::{JobStore, SeenJobStore, Store};
 use bashgym_core::task::TaskStore;
 use bashgym_core::trainer::TrainingBackend;
 use bashgym_gate::{Gate, Inspector};
-use bashgym_traces::AgentHomes;
+use bashgym_traces::{AgentHomes, SessionIndex};
 use hf_core::{Capability, Clock, HfClient, Namespace, RepoId, Token, Wallet};
 use hf_jobs::HfJobRunner;
 use serde::Serialize;
@@ -260,6 +260,8 @@ pub struct ServerParts {
     pub clock: Arc<dyn Clock>,
     /// Where the coding agents of this machine keep their sessions.
     pub agents: AgentHomes,
+    /// What is known of the sessions that were imported.
+    pub sessions: SessionIndex,
     /// The folders that requests may name paths in.
     pub roots: Arc<Roots>,
     /// The folder for datasets built here, one folder each.

@@ -15,6 +15,7 @@ mod gate;
 mod import;
 mod importers;
 mod incremental;
+mod index;
 mod model;
 pub mod quality;
 mod redact;
@@ -42,6 +43,7 @@ pub use incremental::{
     FileState, FollowEvent, FollowSummary, ImportState, ImportStateStore, JsonStateFile, SessionFollower,
     SessionState, SessionUpdate,
 };
+pub use index::SessionIndex;
 pub use model::{
     Agent, FilesTouched, GitFacts, Message, MessageKind, Role, SessionCounts, TokenUsage, ToolCall,
     ToolResult, Trace,

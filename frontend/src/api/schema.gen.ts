@@ -1272,6 +1272,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads sessions and remembers what each holds, as a task. Nothing leaves this machine; look at `GET /api/tasks/{id}`. */
+        post: operations["post_sessions_import"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/session": {
         parameters: {
             query?: never;
@@ -2284,6 +2301,38 @@ export interface components {
             /** @description Each part; told only to those with the key. */
             parts?: components["schemas"]["PartHealth"][];
         };
+        /** @description What a session held when it was imported. */
+        Held: {
+            /** @description Its id. */
+            id: string;
+            /** @description The model that answered first. */
+            model: string | null;
+            /**
+             * Format: int64
+             * @description Prompts that a person typed.
+             */
+            prompts: number;
+            /**
+             * Format: int64
+             * @description Calls of tools.
+             */
+            tool_calls: number;
+            /**
+             * Format: int64
+             * @description Calls of tools that failed.
+             */
+            tool_errors: number;
+            /**
+             * Format: int64
+             * @description Tokens that models read, from caches or not.
+             */
+            tokens_in: number;
+            /**
+             * Format: int64
+             * @description Tokens that models wrote, at least.
+             */
+            tokens_out: number;
+        };
         /** @description A part of a search. */
         Hits: {
             /** @description The numbers of lines that hold the text, in order. */
@@ -2295,6 +2344,11 @@ export interface components {
             seen: number;
             /** @description Whether there is more to look at: ask again with `after` at `seen`. */
             more: boolean;
+        };
+        /** @description Sessions to read. */
+        ImportRequest: {
+            /** @description Session logs, or folders of them, below allowed folders; without any, the agents' own. */
+            paths?: string[];
         };
         /** @description A page of jobs. */
         JobPage: {
@@ -2759,6 +2813,7 @@ export interface components {
                 started_at: string | null;
                 /** @description The session, where the file holds many. */
                 session_id: string | null;
+                held: components["schemas"]["Held"] | null;
             }[];
             /** @description What `after` is for the next page; null at the end. */
             next: string | null;
@@ -2824,7 +2879,7 @@ export interface components {
             items: {
                 /** @description Its id. */
                 id: string;
-                /** @description `dataset_build`, `dataset_upload`, `space_deploy` or `run`. */
+                /** @description `session_import`, `dataset_build`, `dataset_upload`, `space_deploy` or `run`. */
                 kind: string;
                 /**
                  * @description How it stands.
@@ -3326,6 +3381,7 @@ export interface components {
             started_at: string | null;
             /** @description The session, where the file holds many. */
             session_id: string | null;
+            held: components["schemas"]["Held"] | null;
         };
         /** @description A secret or a variable to set. */
         SettingRequest: {
@@ -3668,7 +3724,7 @@ export interface components {
         TaskView: {
             /** @description Its id. */
             id: string;
-            /** @description `dataset_build`, `dataset_upload`, `space_deploy` or `run`. */
+            /** @description `session_import`, `dataset_build`, `dataset_upload`, `space_deploy` or `run`. */
             kind: string;
             /**
              * @description How it stands.
@@ -14727,6 +14783,140 @@ export interface operations {
             };
             /** @description It is not there. */
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_sessions_import: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key again is the same task */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -37,6 +37,7 @@ export function TaskState({ id, label, done }: { id: string; label: string; done
     if (!isDone) return;
     void client.invalidateQueries({ queryKey: ["tasks"], predicate: (query) => query.queryKey[1] !== id });
     void client.invalidateQueries({ queryKey: ["datasets"] });
+    void client.invalidateQueries({ queryKey: ["sessions"] });
   }, [isDone, client, id]);
   if (!id) return null;
   return (

@@ -25,6 +25,7 @@ mod runs;
 mod schedules;
 mod session;
 mod session_steps;
+mod session_tasks;
 mod sessions;
 mod settings;
 mod space_copy;
@@ -111,6 +112,7 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(review::show))
         .routes(routes!(review::decide))
         .routes(routes!(sessions::list))
+        .routes(routes!(session_tasks::start))
         .routes(routes!(session_steps::show))
         .routes(routes!(session_steps::steps))
         .routes(routes!(runs::list, runs::start))

@@ -1,7 +1,7 @@
 //! The sessions of coding agents on this machine.
 
 use axum::extract::State;
-use bashgym_traces::{SessionFile, find_session_files};
+use bashgym_traces::{SessionFile, SessionSummary, find_session_files};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -29,10 +29,48 @@ pub(crate) struct SessionView {
     /// The session, where the file holds many.
     #[schema(required)]
     session_id: Option<String>,
+    /// What it held when it was imported last; null before.
+    #[schema(required)]
+    held: Option<Held>,
+}
+
+/// What a session held when it was imported.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Held {
+    /// Its id.
+    id: String,
+    /// The model that answered first.
+    #[schema(required)]
+    model: Option<String>,
+    /// Prompts that a person typed.
+    prompts: u64,
+    /// Calls of tools.
+    tool_calls: u64,
+    /// Calls of tools that failed.
+    tool_errors: u64,
+    /// Tokens that models read, from caches or not.
+    tokens_in: u64,
+    /// Tokens that models wrote, at least.
+    tokens_out: u64,
+}
+
+impl From<&SessionSummary> for Held {
+    fn from(session: &SessionSummary) -> Self {
+        let tokens = &session.tokens;
+        Self {
+            id: session.session_id.clone(),
+            model: session.model.clone(),
+            prompts: session.prompts,
+            tool_calls: session.tool_calls,
+            tool_errors: session.tool_errors,
+            tokens_in: tokens.input + tokens.cache_creation + tokens.cache_read,
+            tokens_out: tokens.output,
+        }
+    }
 }
 
 impl SessionView {
-    fn new(file: &SessionFile) -> Self {
+    fn new(file: &SessionFile, known: &[SessionSummary]) -> Self {
         let agent = bashgym_traces::detect_agent(&file.path).ok().flatten();
         Self {
             agent: agent.map(bashgym_traces::Agent::as_str),
@@ -40,6 +78,17 @@ impl SessionView {
             size_bytes: file.size_bytes,
             started_at: file.started_at,
             session_id: file.session_id.clone(),
+            // Of a file that holds a session and its subagents, the session's own.
+            held: known
+                .iter()
+                .find(|it| {
+                    it.file == file.path
+                        && match &file.session_id {
+                            Some(id) => it.session_id == *id,
+                            None => it.parent_session_id.is_none(),
+                        }
+                })
+                .map(Held::from),
         }
     }
 
@@ -83,8 +132,10 @@ pub(crate) async fn list(
             next: None,
         }));
     }
+    let index = state.parts.sessions.clone();
     // Folders are walked on a thread that may wait.
     let views = tokio::task::spawn_blocking(move || {
+        let known = index.load()?;
         let mut files = find_session_files(&inputs)?;
         files.sort_by(|a, b| (&a.path, &a.session_id).cmp(&(&b.path, &b.session_id)));
         let name = |file: &SessionFile| {
@@ -102,7 +153,11 @@ pub(crate) async fn list(
             None => 0,
         };
         let shown = files.iter().skip(begin).take(limit as usize + 1);
-        Ok::<_, Problem>(shown.map(SessionView::new).collect::<Vec<_>>())
+        Ok::<_, Problem>(
+            shown
+                .map(|file| SessionView::new(file, &known))
+                .collect::<Vec<_>>(),
+        )
     })
     .await
     .map_err(|_| Problem::new(Code::Internal, "the sessions could not be listed"))??;

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{dataset_tasks, runs, space_tasks};
+use super::{dataset_tasks, runs, session_tasks, space_tasks};
 use crate::extract::{Path, Query};
 use crate::page::{Page, PageQuery};
 use crate::parts::ServerParts;
@@ -26,7 +26,7 @@ use crate::state::AppState;
 
 /// Everything this server can do as a task.
 pub(crate) fn task_service(parts: &ServerParts, spaces: &Arc<SpaceWatch>) -> TaskService {
-    let handlers: [(&str, Arc<dyn TaskHandler>); 4] = [
+    let handlers: [(&str, Arc<dyn TaskHandler>); 5] = [
         (
             dataset_tasks::BUILD,
             Arc::new(dataset_tasks::Build(parts.clone())),
@@ -34,6 +34,10 @@ pub(crate) fn task_service(parts: &ServerParts, spaces: &Arc<SpaceWatch>) -> Tas
         (
             dataset_tasks::UPLOAD,
             Arc::new(dataset_tasks::Upload(parts.clone())),
+        ),
+        (
+            session_tasks::IMPORT,
+            Arc::new(session_tasks::Import(parts.clone())),
         ),
         (runs::RUN, Arc::new(runs::Drive(parts.clone()))),
         (
@@ -106,7 +110,7 @@ impl From<TaskServiceError> for Problem {
 pub(crate) struct TaskView {
     /// Its id.
     id: String,
-    /// `dataset_build`, `dataset_upload`, `space_deploy` or `run`.
+    /// `session_import`, `dataset_build`, `dataset_upload`, `space_deploy` or `run`.
     kind: String,
     /// How it stands.
     #[schema(value_type = String, example = "running")]

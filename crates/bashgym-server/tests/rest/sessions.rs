@@ -18,11 +18,16 @@ fn session(id: &str) -> String {
         line.to_string()
     };
     let prompt = json!({ "role": "user", "content": format!("Log in with {SECRET} and say how it went.") });
-    let answer = json!({ "model": "m", "id": "m1", "type": "message", "role": "assistant",
+    let answer = json!({ "model": "m", "id": format!("{id}-m1"), "type": "message", "role": "assistant",
         "content": [{ "type": "text", "text": "It went well." }], "usage": { "input_tokens": 7, "output_tokens": 25 } });
     let lines = [
-        line(Value::Null, "u1", "user", prompt),
-        line("u1".into(), "u2", "assistant", answer),
+        line(Value::Null, &format!("{id}-u1"), "user", prompt),
+        line(
+            format!("{id}-u1").into(),
+            &format!("{id}-u2"),
+            "assistant",
+            answer,
+        ),
     ];
     lines.join("\n") + "\n"
 }
@@ -199,4 +204,54 @@ async fn folders_are_added_for_requests_and_taken_back() {
     assert_eq!(kinds, ["audit:folders_allowed", "audit:folders_allowed"]);
     let wrong = server.with_key("GET", "/api/events/log?order=up", None).await;
     assert_eq!(wrong.status, 400);
+}
+
+#[tokio::test]
+async fn an_import_remembers_what_each_session_holds() {
+    let place = place().await;
+    let server = &place.server;
+    let list = "/api/sessions?path=";
+    let folder = server.folder.path().join("sessions");
+    let ask = async |body: Value| {
+        let asked = server.with_key("POST", "/api/sessions/import", Some(&body)).await;
+        assert_eq!(asked.status, 202, "{}", asked.body);
+        place.over(&asked.json()).await
+    };
+    let nothing = ask(json!({ "paths": [folder] })).await;
+    assert_eq!(nothing["error"]["code"], "data", "{nothing}");
+
+    std::fs::write(folder.join("s-1.jsonl"), session("s-1") + "{half a line\n").unwrap();
+    std::fs::write(folder.join("s-2.jsonl"), session("s-2")).unwrap();
+    let list = format!("{list}{}", folder.display());
+    let held = async || server.with_key("GET", &list, None).await.json()["items"].clone();
+    assert_eq!(
+        held().await[0]["held"],
+        Value::Null,
+        "before the import nobody knows"
+    );
+    let done = ask(json!({ "paths": [folder] })).await;
+    let result = &done["result"];
+    assert_eq!(
+        (&result["sessions"], &result["prompts"], &result["problems"]),
+        (&json!(2), &json!(2), &json!(1))
+    );
+    assert_eq!(result["by_agent"], json!({ "claude_code": 2 }));
+    assert!(!done.to_string().contains(SECRET), "{done}");
+    let known = &held().await[0]["held"];
+    assert_eq!(
+        known,
+        &json!({ "id": "s-1", "model": "m", "prompts": 1, "tool_calls": 0, "tool_errors": 0, "tokens_in": 7, "tokens_out": 25 })
+    );
+
+    let outside = server
+        .with_key(
+            "POST",
+            "/api/sessions/import",
+            Some(&json!({ "paths": ["/etc"] })),
+        )
+        .await;
+    assert_eq!(
+        (outside.status, outside.code()),
+        (403, "path_not_allowed".to_owned())
+    );
 }

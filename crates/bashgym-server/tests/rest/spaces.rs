@@ -82,7 +82,7 @@ impl Place {
     }
 
     /// Waits until the task of an answer is over.
-    async fn over(&self, begun: &Value) -> Value {
+    pub(crate) async fn over(&self, begun: &Value) -> Value {
         let path = format!("/api/tasks/{}", begun["id"].as_str().unwrap());
         let waiting = async {
             loop {

@@ -189,6 +189,7 @@ pub(crate) fn parts(store: &Arc<MemoryStore>, folder: &TempDir) -> ServerParts {
             copilot_home: None,
             pi_agent_dir: None,
         },
+        sessions: bashgym_traces::SessionIndex::new(folder.path().join("sessions.json")),
         roots: Arc::new(Roots::open([sessions])),
         datasets_dir: folder.path().join("datasets"),
         work_dir: folder.path().join("plan"),

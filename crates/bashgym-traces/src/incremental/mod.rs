@@ -6,4 +6,5 @@ mod state;
 
 pub(crate) use file::stamp;
 pub use follower::{FollowEvent, FollowSummary, SessionFollower, SessionUpdate};
+pub(crate) use state::write_json;
 pub use state::{FileState, ImportState, ImportStateStore, JsonStateFile, SessionState};

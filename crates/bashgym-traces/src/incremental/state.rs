@@ -133,19 +133,20 @@ impl ImportStateStore for JsonStateFile {
     }
 
     fn save(&self, state: &ImportState) -> Result<(), TracesError> {
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        let write = || -> io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            {
-                let mut out = io::BufWriter::new(&mut file);
-                serde_json::to_writer(&mut out, state)?;
-                out.flush()?;
-            }
-            file.as_file().sync_all()?;
-            file.persist(&self.path).map_err(|e| e.error)?;
-            Ok(())
-        };
-        write().map_err(|e| TracesError::io("writing", &self.path, e))
+        write_json(&self.path, state).map_err(|e| TracesError::io("writing", &self.path, e))
     }
+}
+
+/// Writes a JSON file whole or not at all.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    {
+        let mut out = io::BufWriter::new(&mut file);
+        serde_json::to_writer(&mut out, value)?;
+        out.flush()?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
 }

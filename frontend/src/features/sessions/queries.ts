@@ -55,6 +55,16 @@ export const lastBuildsQuery = queryOptions({
     take(api.GET("/api/tasks", { params: { query: { kind: "dataset_build", limit: 10 } }, signal })),
 });
 
+/** Reads sessions once and remembers what each holds. */
+export function useImport() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: ({ key, ...body }: { key: string; paths?: string[] }) =>
+      take(api.POST("/api/sessions/import", { body, headers: { "idempotency-key": key } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["tasks"] }),
+  });
+}
+
 export function useBuild() {
   const client = useQueryClient();
   return useMutation({

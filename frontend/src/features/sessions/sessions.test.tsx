@@ -13,6 +13,7 @@ const session = {
   size_bytes: 25_771,
   started_at: "2026-03-17T11:22:40Z",
   session_id: null,
+  held: null,
 };
 const built = {
   id: "t0",
@@ -116,6 +117,36 @@ test("a dataset is built of the folder that is shown, followed, and a wrong name
   const post = asked.find(({ method }) => method === "POST");
   expect(post?.body).toEqual({ name: "demo", paths: ["/logs"] });
   expect(post?.headers.get("idempotency-key")).toBeTruthy();
+});
+
+test("an import is followed, and the list tells what each session holds", async () => {
+  const user = userEvent.setup();
+  let isRead = false;
+  const held = { id: "05be", model: "m", prompts: 12, tool_calls: 340, tool_errors: 7, tokens_in: 1, tokens_out: 2 };
+  const result = {
+    sessions: 3,
+    prompts: 31,
+    tool_calls: 402,
+    bytes: 2_500_000,
+    problems: 21,
+    problems_listed: [{ file: "/a/b.jsonl", line: 37, reason: "not valid JSON" }],
+  };
+  const { asked } = show({
+    "GET /api/sessions": () => ({ items: [{ ...session, held: isRead ? held : null }], next: null }),
+    "POST /api/sessions/import": { id: "t2", kind: "session_import", state: "queued" },
+    "GET /api/tasks/t2": () => {
+      isRead = true;
+      return { ...built, id: "t2", kind: "session_import", result };
+    },
+  });
+  await user.click(await screen.findByRole("button", { name: "Import" }));
+  expect(await screen.findByText("3 sessions imported")).toBeVisible();
+  expect(screen.getByText(/31 prompts, 402 calls of tools/)).toBeVisible();
+  expect(screen.getByText("and 20 more")).toBeInTheDocument();
+  expect(await screen.findByText("7 failed")).toBeVisible();
+  const post = asked.find(({ method }) => method === "POST");
+  expect(post?.body).toEqual({});
+  expect(screen.getByTestId("where")).toHaveTextContent("/sessions?import=t2");
 });
 
 const cut = (text: string, left_out = 0) => ({ text, left_out });

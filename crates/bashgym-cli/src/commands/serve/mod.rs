@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::composition::HomeComposition;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
-use crate::files::write_whole;
+use crate::files::{SESSION_INDEX, write_whole};
 use crate::gate::HomeGate;
 use crate::inputs::agent_homes;
 use crate::kept::Kept;
@@ -215,6 +215,7 @@ async fn bind(args: ServeArgs, key: ServerKey, context: &Context) -> Result<Serv
         clock: Arc::clone(&context.clock),
         roots: Arc::new(open),
         agents,
+        sessions: bashgym_traces::SessionIndex::new(home.join(SESSION_INDEX)),
         datasets_dir,
         work_dir: home.join("plan"),
         gateway,

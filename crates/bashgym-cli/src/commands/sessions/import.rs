@@ -15,7 +15,7 @@ use owo_colors::OwoColorize;
 use serde::Serialize;
 use serde_json::json;
 
-use super::remembered::remember;
+use super::remembered;
 use crate::bar::bar;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
@@ -88,7 +88,7 @@ pub(super) fn run(args: &ImportArgs, context: &Context) -> Result<(), CliError> 
         },
     )?;
     screen.end();
-    remember(&index, context)?;
+    remembered::index(context)?.add(&index)?;
     report(&index, &problems, &summary, context.output)?;
     nothing_read(&summary)
 }
@@ -166,7 +166,7 @@ fn only_new(files: &[SessionFile], context: &Context) -> Result<(), CliError> {
     screen.end();
     // What was told is not told again, whatever happens to the rest.
     store.save(follower.state())?;
-    remember(&index, context)?;
+    remembered::index(context)?.add(&index)?;
     if let Some(error) = failed {
         return Err(error);
     }

@@ -58,7 +58,7 @@ pub(crate) async fn run(command: SessionsCommand, context: &Context) -> Result<(
         SessionsCommand::Import(args) => import::run(&args, context),
         SessionsCommand::Show(args) => show::show(&args, context),
         SessionsCommand::Label(args) => {
-            let known = remembered::remembered(context)?;
+            let known = remembered::known(context).load()?;
             let mut begins = known
                 .iter()
                 .map(|session| session.session_id.as_str())

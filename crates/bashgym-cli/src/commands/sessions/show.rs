@@ -9,7 +9,7 @@ use owo_colors::OwoColorize;
 use serde_json::value::RawValue;
 
 use super::import::read;
-use super::remembered::remembered;
+use super::remembered::known;
 use crate::commands::labels::labels_file;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
@@ -32,8 +32,9 @@ pub(super) fn show(args: &ShowArgs, context: &Context) -> Result<(), CliError> {
     let (file, id) = if named.is_file() {
         (named, None)
     } else {
-        let found: Vec<SessionSummary> = remembered(context)?
-            .into_iter()
+        let all = known(context).load()?;
+        let found: Vec<&SessionSummary> = all
+            .iter()
             .filter(|session| session.session_id.starts_with(&args.session))
             .collect();
         match found.as_slice() {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::archive::keep;
 use super::import::Grown;
-use super::remembered::remember;
+use super::remembered::index;
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::inputs::inputs;
@@ -95,7 +95,7 @@ impl Watch<'_> {
             self.store.save(self.follower.state())?;
         }
         if !seen.is_empty() {
-            remember(&seen, self.context)?;
+            index(self.context)?.add(&seen)?;
         }
         if let Some(error) = failed {
             return Err(error);

@@ -10,7 +10,7 @@ import { itemsOf, ShowMore } from "../../../ui/more";
 import { Badge, Button, Copyable, Empty, Field, Meter, Note, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
 import { TaskState } from "../../../ui/task";
 import { agentName, byAgent, cutPath, isName, qualityOf } from "../model";
-import { lastBuildsQuery, sessionsQuery, useBuild } from "../queries";
+import { lastBuildsQuery, sessionsQuery, useBuild, useImport } from "../queries";
 
 export default function Sessions() {
   const [search] = useSearchParams();
@@ -24,6 +24,7 @@ export default function Sessions() {
       <div className="split">
         <List path={path} />
         <div className="stack">
+          <Import path={path} />
           <Build path={path} />
           <QualityPanel />
         </div>
@@ -96,6 +97,12 @@ function List({ path }: { path: string }) {
                       <th scope="col">Session</th>
                       <th scope="col">Agent</th>
                       <th scope="col" className="num">
+                        Prompts
+                      </th>
+                      <th scope="col" className="num">
+                        Calls
+                      </th>
+                      <th scope="col" className="num">
                         Size
                       </th>
                       <th scope="col">Begun</th>
@@ -115,6 +122,12 @@ function List({ path }: { path: string }) {
                           <td className="nowrap" data-label="Agent">
                             {agentName(one.agent)}
                           </td>
+                          <td className="num nowrap" data-label="Prompts">
+                            {one.held ? number(one.held.prompts) : "–"}
+                          </td>
+                          <td className="num nowrap" data-label="Calls">
+                            {one.held ? <Calls of={one.held} /> : "–"}
+                          </td>
                           <td className="num nowrap" data-label="Size">
                             {bytes(one.size_bytes)}
                           </td>
@@ -131,6 +144,96 @@ function List({ path }: { path: string }) {
       </Load>
       <ShowMore query={sessions} flush />
     </Panel>
+  );
+}
+
+/** Calls of tools, and how many of them failed. */
+const Calls = ({ of }: { of: { tool_calls: number; tool_errors: number } }) => (
+  <>
+    {number(of.tool_calls)}
+    {of.tool_errors > 0 ? <div className="faint">{number(of.tool_errors)} failed</div> : null}
+  </>
+);
+
+type Imported = {
+  sessions?: number;
+  prompts?: number;
+  tool_calls?: number;
+  bytes?: number;
+  problems?: number;
+  problems_listed?: Unread[];
+};
+
+function Import({ path }: { path: string }) {
+  const start = useImport();
+  const [params, setParams] = useSearchParams();
+  const [key, setKey] = useState(intentKey);
+  const begin = () =>
+    start.mutate(
+      { key, ...(path ? { paths: [path] } : {}) },
+      {
+        onSuccess: (task) => {
+          setKey(intentKey());
+          // The address knows the task: a page that is loaded again finds it.
+          setParams({ ...(path ? { path } : {}), import: task.id }, { replace: true });
+        },
+      },
+    );
+  return (
+    <Panel title="Import">
+      <p className="quiet">
+        {path ? `Each session below ${path}` : "Each session of your agents"} is read once, and what it holds is
+        remembered: prompts, calls, tokens. Nothing is sent anywhere.
+      </p>
+      {start.isError ? <FailureNote error={start.error} title="It was not begun" /> : null}
+      <div>
+        <Button busy={start.isPending} onClick={begin}>
+          Import
+        </Button>
+      </div>
+      <TaskState
+        id={params.get("import") ?? ""}
+        label="Reading"
+        done={(task) => {
+          const read = task.result as Imported | null;
+          return (
+            <>
+              <Note tone="good" title={`${count(read?.sessions ?? 0, "session")} imported`}>
+                <p>
+                  {count(read?.prompts ?? 0, "prompt")}, {count(read?.tool_calls ?? 0, "call")} of tools,{" "}
+                  {bytes(read?.bytes ?? 0)} read.
+                </p>
+              </Note>
+              <DidNotRead count={read?.problems ?? 0} listed={read?.problems_listed ?? []} />
+            </>
+          );
+        }}
+      />
+    </Panel>
+  );
+}
+
+type Unread = { file: string; line?: number | null; reason: string };
+
+/** Lines that did not read, and why. */
+function DidNotRead({ count: found, listed }: { count: number; listed: readonly Unread[] }) {
+  if (found === 0) return null;
+  return (
+    <details>
+      <summary>{count(found, "line")} that did not read</summary>
+      <ul className="stack">
+        {listed.map((one) => (
+          <li key={`${one.file} ${one.line ?? ""}`} className="cut">
+            {one.reason}
+            <div className="faint mono">
+              {cutPath(one.file).name}
+              {one.line ? `:${one.line}` : ""}
+            </div>
+          </li>
+        ))}
+      </ul>
+      {found > listed.length ? <p className="faint">and {number(found - listed.length)} more</p> : null}
+    </details>
   );
 }
 
@@ -240,22 +343,7 @@ function QualityPanel() {
                 none="No secret or name was found."
                 list={quality.redactions.map((one) => [one.kind, one.count])}
               />
-              {quality.problems.length > 0 ? (
-                <details>
-                  <summary>{count(quality.problems.length, "line")} that did not read</summary>
-                  <ul className="stack">
-                    {quality.problems.map((one) => (
-                      <li key={`${one.file} ${one.line}`} className="cut">
-                        {one.reason}
-                        <div className="faint mono">
-                          {cutPath(one.file).name}
-                          {one.line === null ? "" : `:${one.line}`}
-                        </div>
-                      </li>
-                    ))}
-                  </ul>
-                </details>
-              ) : null}
+              <DidNotRead count={quality.problems.length} listed={quality.problems} />
             </>
           );
         }}
