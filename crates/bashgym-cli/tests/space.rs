@@ -160,6 +160,20 @@ fn a_student_is_served_updated_taken_back_promoted_and_removed() {
     let left = json_lines(&space(&environment, &hub, &["secrets", "ls", "demo"]));
     assert_eq!((left.len(), &left[0]["key"]), (1, &json!("OTHER")));
 
+    let vars = |args: &[&str]| {
+        let all: Vec<&str> = ["vars"].iter().chain(args).copied().collect();
+        space(&environment, &hub, &all)
+    };
+    assert_success(&vars(&["set", "demo", "STYLE=short", "LANGUAGE=en"]));
+    assert_success(&vars(&["rm", "demo", "LANGUAGE"]));
+    let kept = json_lines(&vars(&["ls", "demo"]));
+    let style = kept.iter().find(|row| row["key"] == "STYLE");
+    assert_eq!(style.map(|row| text(&row["value"])), Some("short"));
+    assert!(kept.iter().all(|row| row["key"] != "LANGUAGE"));
+    let told = vars(&["set", "demo", &format!("KEY={}", hub.token)]);
+    assert_eq!(told.status.code(), Some(4), "{}", stderr(&told));
+    assert!(!stderr(&told).contains(&hub.token));
+
     let unfit = space(&environment, &hub, &["fit", "trial"]);
     assert_eq!(unfit.status.code(), Some(2), "{}", stderr(&unfit));
     assert!(
@@ -238,9 +252,28 @@ fn what_costs_too_much_or_leaks_a_token_is_refused_before_anything_is_made() {
         reserved("reserved_usd").map(|usd| (usd * 100.0).round()),
         Some(20.0)
     );
+    let longer = space(&environment, &hub, &["sleep", "demo", "2h"]);
+    assert_eq!(longer.status.code(), Some(5), "{}", stderr(&longer));
+    let bigger = space(
+        &environment,
+        &hub,
+        &["hardware", "demo", "t4-medium", "--sleep", "1h"],
+    );
+    assert_eq!(bigger.status.code(), Some(5), "{}", stderr(&bigger));
+    let free = space(&environment, &hub, &["hardware", "demo", "cpu-basic"]);
+    assert_success(&free);
+    assert_eq!(text(&json_lines(&free)[0]["hardware_requested"]), "cpu-basic");
+    assert_eq!(
+        reserved("reserved_usd"),
+        Some(0.0),
+        "what was set aside counts as spent"
+    );
+    assert!(reserved("settled_usd") >= Some(0.2));
+    let listed = json_lines(&space(&environment, &hub, &["hardware"]));
+    let t4 = listed.iter().find(|row| row["name"] == "t4-small");
+    assert!(t4.is_some_and(|row| row["micro_usd_per_minute"].as_u64() > Some(0)));
     assert_success(&space(&environment, &hub, &["rm", "demo", "--yes"]));
     assert_eq!(reserved("reserved_usd"), Some(0.0));
-    assert!(reserved("settled_usd") >= Some(0.2));
     let own = space(
         &environment,
         &hub,

@@ -638,7 +638,8 @@ export interface paths {
         put?: never;
         /**
          * Serves a model in a new Space, as a task: it is done when the app has answered a first question, and nothing half-made stays.
-         * @description 402 for hardware that is billed, unless `accept_cost` is set; 409 when there is a Space of this name. Secrets are not stored: a
+         * @description 402 for hardware that is billed, unless `accept_cost` is set; 409 when there is a Space of this name. What billed hardware costs until
+         *     it first sleeps is set aside before the Hub is asked; the task fails where a cap does not allow it. Secrets are not stored: a
          *     server that ends before it has sent them has to be asked again.
          */
         post: operations["post_hf_spaces"];
@@ -694,7 +695,7 @@ export interface paths {
         put?: never;
         /**
          * Copies a Space with its files and variables. Secrets cannot be read, so they are not copied; the answer names them.
-         * @description 402 for hardware that is billed, unless `accept_cost` is set; 409 when there is a Space of this name. Sent once.
+         * @description 402 for hardware that is billed, unless `accept_cost` is set and the caps allow its first period; 409 when there is a Space of this name. Sent once.
          */
         post: operations["post_hf_spaces_name_duplicate"];
         delete?: never;
@@ -711,7 +712,10 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Asks for other hardware: 402 where it is billed, unless `accept_cost` is set. */
+        /**
+         * Asks for other hardware: 402 where it is billed, unless `accept_cost` is set, and where a cap does not allow what it costs until it
+         *     first sleeps.
+         */
         put: operations["put_hf_spaces_name_hardware"];
         post?: never;
         delete?: never;
@@ -763,7 +767,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Pauses a Space. Nothing is billed until it is restarted. */
+        /** Pauses a Space. Nothing is billed until it is restarted; what was set aside for it counts as spent. */
         post: operations["post_hf_spaces_name_pause"];
         delete?: never;
         options?: never;
@@ -797,7 +801,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Starts a Space again. */
+        /** Starts a Space again. On billed hardware the period that begins is set aside: 402 where a cap does not allow it. */
         post: operations["post_hf_spaces_name_restart"];
         delete?: never;
         options?: never;
@@ -865,7 +869,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Sets when a Space falls asleep. */
+        /** Sets when a Space falls asleep. On billed hardware the longer period is set aside: 402 where a cap does not allow it. */
         put: operations["put_hf_spaces_name_sleep_time"];
         post?: never;
         delete?: never;
@@ -920,7 +924,7 @@ export interface paths {
         };
         /** A Space's variables. */
         get: operations["get_hf_spaces_name_variables"];
-        /** Sets a variable; the app restarts. */
+        /** Sets a variable, which whoever sees the Space can read: one that holds something secret is refused. The app restarts. */
         put: operations["put_hf_spaces_name_variables"];
         post?: never;
         delete?: never;
@@ -2085,7 +2089,7 @@ export interface components {
              * @description Seconds without a visitor until paid hardware sleeps; 0 is never, an hour without it.
              */
             sleep_seconds?: number | null;
-            /** @description Use hardware that is billed until it sleeps; caps do not count it. */
+            /** @description Use hardware that is billed until it sleeps; its first period is set aside, within the caps. */
             accept_cost?: boolean;
             /** @description Secrets: those of the original cannot be read, so they are not copied. */
             secrets?: {
@@ -2288,7 +2292,7 @@ export interface components {
              * @description Seconds without a visitor until it sleeps; 0 is never. For hardware that is billed.
              */
             sleep_seconds?: number | null;
-            /** @description Use hardware that is billed until it sleeps; caps do not count it. */
+            /** @description Use hardware that is billed until it sleeps, at whatever price. Its first period is set aside, within the caps. */
             accept_cost?: boolean;
         };
         /** @description How the server is. */
@@ -3497,7 +3501,7 @@ export interface components {
              * @description Seconds without a visitor until paid hardware sleeps; 0 is never, an hour without it.
              */
             sleep_seconds?: number | null;
-            /** @description Use hardware that is billed until it sleeps; caps do not count it. */
+            /** @description Use hardware that is billed until it sleeps, at whatever price. Its first period is set aside, within the caps. */
             accept_cost?: boolean;
             /** @description Turn Dev Mode on. */
             dev_mode?: boolean;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::bill::{first_period, price_a_minute};
 use bashgym_gate::Inspector;
 use hf_core::{HfClient, HfError, SecretValue, TokenRole};
 use hf_spaces::{DeployOptions, HfSpaceManager, ModelAccess, SleepTime, SpaceHardware};
@@ -15,18 +16,26 @@ pub const PAID_SLEEP: Duration = Duration::from_hours(1);
 #[non_exhaustive]
 pub enum SpaceRefusal {
     /// The hardware is billed, and nobody said that this is meant.
-    #[error(
-        "{hardware} is billed {price} until it sleeps or is removed, and the caps of `bashgym budget` do not count it"
-    )]
+    #[error("{hardware} is billed {price} until it sleeps or is removed; {period} of it are set aside")]
     Billed {
         /// The hardware.
         hardware: SpaceHardware,
         /// At how much.
         price: String,
+        /// How long the first period is.
+        period: String,
     },
     /// The app would get a token that can do more than read the model.
     #[error("the secret HF_TOKEN is this account's own token, which can do more than read the model")]
     OwnToken,
+    /// A variable, which whoever sees the Space can read, holds something secret.
+    #[error("the variable {key} can be read by whoever sees the Space: {why}")]
+    SecretVariable {
+        /// Its name.
+        key: String,
+        /// What the gate found.
+        why: String,
+    },
     /// The Hub did not say who owns the token.
     #[error(transparent)]
     Hub(#[from] HfError),
@@ -39,25 +48,60 @@ pub enum SpaceRefusal {
 pub async fn check_cost(
     spaces: &HfSpaceManager,
     hardware: &SpaceHardware,
+    sleep: Option<SleepTime>,
     accepted: bool,
 ) -> Result<(), SpaceRefusal> {
     if accepted || !hardware.is_paid() {
         return Ok(());
     }
-    // A price that is not told is unknown, not free.
-    let flavors = spaces.hardware().await.unwrap_or_default();
-    let price = flavors
-        .iter()
-        .find(|flavor| flavor.name == hardware.as_str() && flavor.unit_label.as_deref() == Some("minute"))
-        .and_then(|flavor| flavor.unit_cost_micro_usd)
-        .map_or_else(
-            || "at a price the Hub does not tell".to_owned(),
-            |micros| format!("at {:.2} USD an hour", micros as f64 * 60.0 / 1e6),
-        );
+    let price = price_a_minute(spaces, hardware).await.map_or_else(
+        || "at a price the Hub does not tell".to_owned(),
+        |price| format!("at {:.2} USD an hour", price.usd() * 60.0),
+    );
     Err(SpaceRefusal::Billed {
         hardware: hardware.clone(),
         price,
+        period: period_words(first_period(sleep_time(hardware, sleep))),
     })
+}
+
+/// Refuses variables that hold something secret: they are no place for it.
+///
+/// # Errors
+/// [`SpaceRefusal::SecretVariable`].
+pub fn check_variables<'a>(
+    inspector: &Inspector,
+    variables: impl IntoIterator<Item = (&'a String, &'a String)>,
+) -> Result<(), SpaceRefusal> {
+    for (key, value) in variables {
+        // As an assignment: a password is known by the name it is given.
+        inspect(inspector, "variables.env", format!("{key}={value}\n").as_bytes()).map_err(|why| {
+            SpaceRefusal::SecretVariable {
+                key: key.clone(),
+                why,
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn inspect(inspector: &Inspector, path: &str, bytes: &[u8]) -> Result<(), String> {
+    let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let mut inspection = inspector
+        .begin(path, size)
+        .map_err(|refusal| refusal.to_string())?;
+    inspection.feed(bytes);
+    inspection.finish().map_err(|refusal| refusal.to_string())
+}
+
+/// A stretch of time as people say it: `30 min`, `2 h`.
+pub fn period_words(time: Duration) -> String {
+    let minutes = time.as_secs().div_ceil(60);
+    if minutes.is_multiple_of(60) {
+        format!("{} h", minutes / 60)
+    } else {
+        format!("{minutes} min")
+    }
 }
 
 /// When a Space falls asleep: as asked; else paid hardware after [`PAID_SLEEP`], and other hardware as the Hub decides.
@@ -108,14 +152,7 @@ pub fn deploy_options(
             Duration::from_secs(5)
         },
         smoke_prompt: question,
-        inspect: Some(Arc::new(move |path, bytes| {
-            let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            let mut inspection = inspector
-                .begin(path, size)
-                .map_err(|refusal| refusal.to_string())?;
-            inspection.feed(bytes);
-            inspection.finish().map_err(|refusal| refusal.to_string())
-        })),
+        inspect: Some(Arc::new(move |path, bytes| inspect(&inspector, path, bytes))),
         observe: None,
     }
 }

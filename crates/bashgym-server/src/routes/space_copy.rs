@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use bashgym_core::space::{check_cost, model_access, sleep_time};
+use bashgym_core::space::{SpaceTerms, check_cost, model_access, sleep_time};
 use hf_core::SecretValue;
 use hf_spaces::{DuplicateOptions, HfSpaceManager, SpaceHardware, check_key};
 use http::StatusCode;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::space_tasks::{sleep_of, visibility};
-use super::spaces::{named, spaces};
+use super::spaces::{books, named, spaces};
 use crate::audit::Did;
 use crate::extract::{Json, Path};
 use crate::problem::{Code, Failures, HubFailures, Missing, Problem, Refusals};
@@ -30,7 +30,7 @@ pub(crate) struct DuplicateRequest {
     hardware: Option<String>,
     /// Seconds without a visitor until paid hardware sleeps; 0 is never, an hour without it.
     sleep_seconds: Option<u64>,
-    /// Use hardware that is billed until it sleeps; caps do not count it.
+    /// Use hardware that is billed until it sleeps; its first period is set aside, within the caps.
     #[serde(default)]
     accept_cost: bool,
     /// Secrets: those of the original cannot be read, so they are not copied.
@@ -69,7 +69,7 @@ async fn hardware_of(
 
 /// Copies a Space with its files and variables. Secrets cannot be read, so they are not copied; the answer names them.
 ///
-/// 402 for hardware that is billed, unless `accept_cost` is set; 409 when there is a Space of this name. Sent once.
+/// 402 for hardware that is billed, unless `accept_cost` is set and the caps allow its first period; 409 when there is a Space of this name. Sent once.
 #[utoipa::path(post, path = "/api/hf/spaces/{name}/duplicate", tag = "spaces", request_body = DuplicateRequest,
     params(("name" = String, Path, description = "The Space, with or without its namespace")),
     responses((status = 201, body = SpaceCopy), Failures, HubFailures, Missing, Refusals))]
@@ -91,7 +91,13 @@ pub(crate) async fn duplicate(
         check_key(key)?;
     }
     let hardware = hardware_of(&manager, &from, request.hardware.as_deref()).await?;
-    check_cost(&manager, &hardware, request.accept_cost).await?;
+    let asked = request.sleep_seconds.map(sleep_of);
+    check_cost(&manager, &hardware, asked, request.accept_cost).await?;
+    let terms = SpaceTerms {
+        sleep: sleep_time(&hardware, asked),
+        hardware,
+        allow_unknown_price: request.accept_cost,
+    };
     let secrets: BTreeMap<String, SecretValue> = request
         .secrets
         .into_iter()
@@ -108,15 +114,17 @@ pub(crate) async fn duplicate(
     let variables = manager.list_variables(&from).await?;
     let options = DuplicateOptions {
         visibility: seen_by,
-        sleep_time: sleep_time(&hardware, request.sleep_seconds.map(sleep_of)),
-        hardware: Some(hardware),
+        sleep_time: terms.sleep,
+        hardware: Some(terms.hardware.clone()),
         secrets,
         variables: variables
             .into_iter()
             .map(|(key, variable)| (key, variable.value))
             .collect(),
     };
-    manager.duplicate(&from, &to, &options).await?;
+    books(&state, &manager)
+        .duplicate(&from, &to, &terms, &options)
+        .await?;
     state
         .audit(Did::Changed, "space_duplicated", format!("{from} to {to}"))
         .await;

@@ -1,7 +1,7 @@
 //! What a Space is set to: secrets, variables, hardware, sleep, Dev Mode; and pause and restart.
 
 use axum::extract::State;
-use bashgym_core::space::check_cost;
+use bashgym_core::space::{SpaceTerms, check_cost, check_variables};
 use hf_core::{RepoId, SecretValue};
 use hf_spaces::{HfSpaceManager, SpaceHardware, SpaceRuntime};
 use http::StatusCode;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::space_tasks::sleep_of;
-use super::spaces::{named, spaces};
+use super::spaces::{books, named, spaces};
 use crate::audit::Did;
 use crate::extract::{Json, Path};
 use crate::problem::{Failures, HubFailures, Missing, Problem, Refusals};
@@ -226,7 +226,7 @@ pub(crate) async fn variables(
     Ok(shown(spaces.list_variables(&id).await?))
 }
 
-/// Sets a variable; the app restarts.
+/// Sets a variable, which whoever sees the Space can read: one that holds something secret is refused. The app restarts.
 #[utoipa::path(put, path = "/api/hf/spaces/{name}/variables", tag = "spaces", request_body = SettingRequest,
     params(("name" = String, Path, description = "The Space, with or without its namespace")),
     responses((status = 200, body = Vec<VariableView>), Failures, HubFailures, Missing, Refusals))]
@@ -237,6 +237,10 @@ pub(crate) async fn set_variable(
 ) -> Result<axum::Json<Vec<VariableView>>, Problem> {
     let (_, spaces, id) = named(&state, &name).await?;
     hf_spaces::check_key(&request.key)?;
+    check_variables(
+        &state.parts.composition.inspector()?,
+        [(&request.key, &request.value)],
+    )?;
     before(&state, &spaces, &id).await?;
     let found = spaces
         .set_variable(&id, &request.key, &request.value, request.description.as_deref())
@@ -271,12 +275,13 @@ pub(crate) struct HardwareRequest {
     hardware: String,
     /// Seconds without a visitor until it sleeps; 0 is never. For hardware that is billed.
     sleep_seconds: Option<u64>,
-    /// Use hardware that is billed until it sleeps; caps do not count it.
+    /// Use hardware that is billed until it sleeps, at whatever price. Its first period is set aside, within the caps.
     #[serde(default)]
     accept_cost: bool,
 }
 
-/// Asks for other hardware: 402 where it is billed, unless `accept_cost` is set.
+/// Asks for other hardware: 402 where it is billed, unless `accept_cost` is set, and where a cap does not allow what it costs until it
+/// first sleeps.
 #[utoipa::path(put, path = "/api/hf/spaces/{name}/hardware", tag = "spaces", request_body = HardwareRequest,
     params(("name" = String, Path, description = "The Space, with or without its namespace")),
     responses((status = 200, body = SpaceState), Failures, HubFailures, Missing, Refusals))]
@@ -288,9 +293,17 @@ pub(crate) async fn hardware(
     let (_, spaces, id) = named(&state, &name).await?;
     let hardware: SpaceHardware = request.hardware.parse()?;
     before(&state, &spaces, &id).await?;
-    check_cost(&spaces, &hardware, request.accept_cost).await?;
-    let sleep = bashgym_core::space::sleep_time(&hardware, request.sleep_seconds.map(sleep_of));
-    let runtime = spaces.request_hardware(&id, &hardware, sleep).await?;
+    let asked = request.sleep_seconds.map(sleep_of);
+    check_cost(&spaces, &hardware, asked, request.accept_cost).await?;
+    let terms = SpaceTerms {
+        sleep: bashgym_core::space::sleep_time(&hardware, asked),
+        hardware,
+        allow_unknown_price: request.accept_cost,
+    };
+    let runtime = books(&state, &spaces)
+        .change_hardware(&id, &terms, |_| {})
+        .await?;
+    let hardware = &terms.hardware;
     state
         .audit(Did::Spent, "space_hardware", format!("{id} on {hardware}"))
         .await;
@@ -305,7 +318,7 @@ pub(crate) struct SleepRequest {
     seconds: u64,
 }
 
-/// Sets when a Space falls asleep.
+/// Sets when a Space falls asleep. On billed hardware the longer period is set aside: 402 where a cap does not allow it.
 #[utoipa::path(put, path = "/api/hf/spaces/{name}/sleep-time", tag = "spaces", request_body = SleepRequest,
     params(("name" = String, Path, description = "The Space, with or without its namespace")),
     responses((status = 200, body = SpaceState), Failures, HubFailures, Missing, Refusals))]
@@ -315,7 +328,8 @@ pub(crate) async fn sleep_time(
     Json(request): Json<SleepRequest>,
 ) -> Result<axum::Json<SpaceState>, Problem> {
     let (_, spaces, id) = named(&state, &name).await?;
-    let runtime = spaces.set_sleep_time(&id, sleep_of(request.seconds)).await?;
+    let sleep = sleep_of(request.seconds);
+    let runtime = books(&state, &spaces).change_sleep(&id, sleep).await?;
     Ok(changed(&state, &id, runtime).await)
 }
 
@@ -376,7 +390,7 @@ pub(crate) async fn dev_mode(
     }))
 }
 
-/// Pauses a Space. Nothing is billed until it is restarted.
+/// Pauses a Space. Nothing is billed until it is restarted; what was set aside for it counts as spent.
 #[utoipa::path(post, path = "/api/hf/spaces/{name}/pause", tag = "spaces",
     params(("name" = String, Path, description = "The Space, with or without its namespace")),
     responses((status = 200, body = SpaceState), Failures, HubFailures, Missing, Refusals))]
@@ -386,7 +400,7 @@ pub(crate) async fn pause(
 ) -> Result<axum::Json<SpaceState>, Problem> {
     let (_, spaces, id) = named(&state, &name).await?;
     before(&state, &spaces, &id).await?;
-    let runtime = spaces.pause(&id).await?;
+    let runtime = books(&state, &spaces).pause(&id).await?;
     Ok(changed(&state, &id, runtime).await)
 }
 
@@ -399,7 +413,7 @@ pub(crate) struct RestartRequest {
     factory: bool,
 }
 
-/// Starts a Space again.
+/// Starts a Space again. On billed hardware the period that begins is set aside: 402 where a cap does not allow it.
 #[utoipa::path(post, path = "/api/hf/spaces/{name}/restart", tag = "spaces", request_body = RestartRequest,
     params(("name" = String, Path, description = "The Space, with or without its namespace")),
     responses((status = 200, body = SpaceState), Failures, HubFailures, Missing, Refusals))]
@@ -410,6 +424,6 @@ pub(crate) async fn restart(
 ) -> Result<axum::Json<SpaceState>, Problem> {
     let (_, spaces, id) = named(&state, &name).await?;
     before(&state, &spaces, &id).await?;
-    let runtime = spaces.restart(&id, request.factory).await?;
+    let runtime = books(&state, &spaces).restart(&id, request.factory).await?;
     Ok(changed(&state, &id, runtime).await)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bashgym_core::space::{deploy_options, model_access, sleep_time};
+use bashgym_core::space::{SpaceBooks, deploy_options, model_access, sleep_time};
 use bashgym_core::task::{TaskContext, TaskError, TaskHandler, TaskProgress};
 use hf_core::{HfError, RepoId, Revision};
 use hf_spaces::{
@@ -72,6 +72,9 @@ pub(crate) struct NewSpace {
     pub(crate) secrets: Vec<String>,
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) title: Option<String>,
+    /// Whether it may be billed at whatever price.
+    #[serde(default)]
+    pub(crate) accept_cost: bool,
     pub(crate) trust_remote_code: bool,
     pub(crate) max_new_tokens: u32,
 }
@@ -129,7 +132,7 @@ impl Deploy {
         let is_new = self.is_absent(&spaces, input).await?;
         let working = async move {
             let options = options;
-            self.change(&spaces, input, is_new, &options).await
+            self.change(task, &spaces, input, is_new, &options).await
         };
         let both = async { tokio::join!(working, telling).0 };
         let done = tokio::select! {
@@ -145,7 +148,9 @@ impl Deploy {
             Err(_) if task.canceled().is_cancelled() && is_new => {
                 // What was half made goes; what was there before is not ours to remove.
                 let spaces = HfSpaceManager::new(&hub.client, hub.namespace.clone());
-                spaces.delete_space(&input.space).await?;
+                SpaceBooks::new(&self.parts.ledger, &spaces)
+                    .remove(&input.space)
+                    .await?;
                 let log = self.parts.events.as_ref();
                 self.watch.deleted(log, &input.space).await;
             }
@@ -168,6 +173,7 @@ impl Deploy {
 
     async fn change(
         &self,
+        task: &TaskContext,
         spaces: &HfSpaceManager,
         input: &DeployInput,
         is_new: bool,
@@ -182,7 +188,12 @@ impl Deploy {
                     space: id.clone(),
                     config,
                 };
-                spaces.create_inference_space(&request, options).await
+                // The task's id: after a crash the same money stands, once.
+                let name = task.id().to_string();
+                let made = SpaceBooks::new(&self.parts.ledger, spaces)
+                    .create(&name, &request, new.accept_cost, options, |_| {})
+                    .await;
+                return Ok(made?);
             }
             Change::Create(new) => {
                 // An attempt before this one made it; whoever else did keeps it.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use bashgym_core::space::{SpaceRefusal, check_cost, look, model_access};
+use bashgym_core::space::{
+    SpaceBillError, SpaceBooks, SpaceRefusal, check_cost, check_variables, look, model_access,
+};
 use bashgym_core::task::NewTask;
 use futures::{StreamExt, TryStreamExt};
 use hf_core::{HfError, RepoId, Revision, SecretValue};
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::space_tasks::{Change, DEPLOY, DeployInput, NewSpace, visibility};
+use super::space_tasks::{Change, DEPLOY, DeployInput, NewSpace, sleep_of, visibility};
 use super::tasks::TaskView;
 use crate::audit::Did;
 use crate::extract::{Json, Path, Query};
@@ -27,6 +29,22 @@ use crate::state::AppState;
 /// The longest that is waited for an app to run.
 const LONGEST_WAIT: u64 = 24 * 3600;
 
+impl From<SpaceBillError> for Problem {
+    fn from(error: SpaceBillError) -> Self {
+        match error {
+            SpaceBillError::Ledger(error) => error.into(),
+            SpaceBillError::Hub(error) => error.into(),
+            SpaceBillError::Deploy(error) => error.into(),
+            other => Self::new(Code::Internal, other.to_string()),
+        }
+    }
+}
+
+/// Where what Spaces cost is written down.
+pub(super) fn books(state: &AppState, spaces: &HfSpaceManager) -> SpaceBooks {
+    SpaceBooks::new(&state.parts.ledger, spaces)
+}
+
 impl From<SpaceRefusal> for Problem {
     fn from(refusal: SpaceRefusal) -> Self {
         match refusal {
@@ -36,6 +54,8 @@ impl From<SpaceRefusal> for Problem {
             SpaceRefusal::OwnToken => Self::new(Code::Invalid, refusal.to_string()).hint(
                 "make one that only reads it: https://huggingface.co/settings/tokens/new?tokenType=fineGrained",
             ),
+            SpaceRefusal::SecretVariable { .. } => Self::new(Code::Forbidden, refusal.to_string())
+                .hint("set it as a secret, which nobody can read"),
             SpaceRefusal::Hub(error) => error.into(),
             _ => Self::new(Code::Internal, refusal.to_string()),
         }
@@ -236,7 +256,7 @@ pub(crate) struct SpaceRequest {
     variables: BTreeMap<String, String>,
     /// Seconds without a visitor until paid hardware sleeps; 0 is never, an hour without it.
     sleep_seconds: Option<u64>,
-    /// Use hardware that is billed until it sleeps; caps do not count it.
+    /// Use hardware that is billed until it sleeps, at whatever price. Its first period is set aside, within the caps.
     #[serde(default)]
     accept_cost: bool,
     /// Turn Dev Mode on.
@@ -320,6 +340,7 @@ impl SpaceRequest {
             secrets: self.secrets.keys().cloned().collect(),
             variables: self.variables.clone(),
             title: self.title.clone(),
+            accept_cost: self.accept_cost,
             trust_remote_code: self.trust_remote_code,
             max_new_tokens,
         };
@@ -341,7 +362,8 @@ async fn submit(state: &AppState, input: &DeployInput, headers: &HeaderMap) -> R
 
 /// Serves a model in a new Space, as a task: it is done when the app has answered a first question, and nothing half-made stays.
 ///
-/// 402 for hardware that is billed, unless `accept_cost` is set; 409 when there is a Space of this name. Secrets are not stored: a
+/// 402 for hardware that is billed, unless `accept_cost` is set; 409 when there is a Space of this name. What billed hardware costs until
+/// it first sleeps is set aside before the Hub is asked; the task fails where a cap does not allow it. Secrets are not stored: a
 /// server that ends before it has sent them has to be asked again.
 #[utoipa::path(post, path = "/api/hf/spaces", tag = "spaces", request_body = SpaceRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key again is the same task")),
@@ -356,7 +378,14 @@ pub(crate) async fn create(
     let timeout_seconds = timeout(request.timeout_seconds)?;
     let id = hub.repo_id(&request.name)?;
     let spaces = spaces(&hub);
-    check_cost(&spaces, &new.hardware, request.accept_cost).await?;
+    check_cost(
+        &spaces,
+        &new.hardware,
+        new.sleep_seconds.map(sleep_of),
+        request.accept_cost,
+    )
+    .await?;
+    check_variables(&state.parts.composition.inspector()?, &new.variables)?;
     model_access(&hub.client, secrets.get("HF_TOKEN").cloned()).await?;
     match spaces.get_space(&id).await {
         Ok(_) => {
@@ -401,7 +430,7 @@ pub(crate) async fn remove(
         .hint(format!("send `X-Confirm: {id}` to delete it")));
     }
     spaces.get_space(&id).await?;
-    spaces.delete_space(&id).await?;
+    books(&state, &spaces).remove(&id).await?;
     state.audit(Did::Deleted, "space_deleted", &id).await;
     state.spaces.deleted(state.parts.events.as_ref(), &id).await;
     Ok(StatusCode::NO_CONTENT)

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bashgym_core::events::{EventLog, Topics};
-use bashgym_core::ledger::Ledger;
+use bashgym_core::ledger::{Cap, CapScope, EntryFilter, EntryState, Ledger, MicroUsd, Service, Window};
 use bashgym_server::HubConnection;
 use hf_core::{HfClient, JobId, Namespace, RetryPolicy, Token};
 use hf_jobs::{HfJobRunner, JobInfo};
@@ -326,6 +326,139 @@ async fn hardware_that_is_billed_wants_a_yes() {
     );
     let missing = place.server.with_key("GET", "/api/hf/spaces/demo", None).await;
     assert_eq!(missing.status, 404, "nothing was made");
+    place.end().await;
+}
+
+/// What is set aside for Spaces and what counts as spent, in cents.
+async fn cents(place: &Place) -> (u64, u64) {
+    let filter = EntryFilter {
+        service: Some(Service::Spaces),
+        ..EntryFilter::default()
+    };
+    let entries = place.ledger.entries(&filter, None, 100).await.unwrap();
+    let sum = |kept: fn(&EntryState) -> bool| -> u64 {
+        let of = entries.iter().filter(|entry| kept(&entry.state));
+        of.map(|entry| entry.worst.unwrap().get() / 10_000).sum()
+    };
+    (
+        sum(|state| matches!(state, EntryState::Reserved)),
+        sum(|state| matches!(state, EntryState::Settled { .. })),
+    )
+}
+
+#[tokio::test]
+async fn what_billed_hardware_costs_is_set_aside_and_stands() {
+    let place = place().await;
+    let send = async |method: &str, below: &str, body: Value| {
+        let path = format!("/api/hf/spaces/{below}");
+        let answer = place.server.with_key(method, &path, Some(&body)).await;
+        (answer.status, answer.json())
+    };
+    let mut request = demo();
+    request["hardware"] = json!("t4-small");
+    request["accept_cost"] = json!(true);
+    request["sleep_seconds"] = json!(1800);
+    place.done("/api/hf/spaces", request).await;
+    assert_eq!(cents(&place).await, (20, 0), "half an hour at 0.40 USD an hour");
+
+    // A longer sleep raises it; a shorter one does not give back what may be spent.
+    for (seconds, held) in [(3600, 40), (600, 40)] {
+        let (status, _) = send("PUT", "demo/sleep-time", json!({"seconds": seconds})).await;
+        assert_eq!((status, cents(&place).await), (200, (held, 0)));
+    }
+    // The same hardware again costs nothing more; other hardware begins anew.
+    let hardware = |name: &str| json!({"hardware": name, "accept_cost": true, "sleep_seconds": 3600});
+    let (status, _) = send("PUT", "demo/hardware", hardware("t4-small")).await;
+    assert_eq!((status, cents(&place).await), (200, (40, 0)));
+    let (status, _) = send("PUT", "demo/hardware", hardware("t4-medium")).await;
+    assert_eq!((status, cents(&place).await), (200, (60, 40)));
+
+    let (status, _) = send("POST", "demo/pause", json!({})).await;
+    assert_eq!((status, cents(&place).await), (200, (0, 100)));
+    let (status, _) = send("POST", "demo/restart", json!({})).await;
+    assert_eq!((status, cents(&place).await), (200, (60, 100)));
+
+    // A cap that is reached refuses before the Hub is asked.
+    let cap = Cap {
+        scope: CapScope::All,
+        window: Window::Total,
+        amount: MicroUsd::new(1_700_000).unwrap(),
+    };
+    place.ledger.set_cap(cap).await.unwrap();
+    let copy = json!({"to": "copy", "accept_cost": true});
+    let (status, problem) = send("POST", "demo/duplicate", copy).await;
+    assert_eq!((status, &problem["code"]), (402, &json!("quota_exceeded")));
+    let (status, problem) = send("PUT", "demo/sleep-time", json!({"seconds": 0})).await;
+    assert_eq!((status, &problem["code"]), (402, &json!("quota_exceeded")));
+    assert_eq!(place.get("/api/hf/spaces/demo").await["sleep_seconds"], 3600);
+    let (status, _) = send("GET", "copy", Value::Null).await;
+    assert_eq!(status, 404, "nothing was made");
+
+    let bearer = format!("Bearer {}", place.server.key.expose());
+    let confirmed = [("Authorization", bearer.as_str()), ("X-Confirm", "ada/demo")];
+    let gone = place
+        .server
+        .ask("DELETE", "/api/hf/spaces/demo", &confirmed, None)
+        .await;
+    assert_eq!((gone.status, cents(&place).await), (204, (0, 160)));
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_space_that_comes_to_nothing_costs_nothing_and_a_cap_holds_for_tasks_too() {
+    let place = place().await;
+    let mut request = demo();
+    request["hardware"] = json!("t4-small");
+    request["accept_cost"] = json!(true);
+    request["model"] = json!("nobody");
+    let fails = async |request: &Value| {
+        let begun = place
+            .server
+            .with_key("POST", "/api/hf/spaces", Some(request))
+            .await;
+        place.over(&begun.json()).await["error"]["code"].clone()
+    };
+    assert_eq!(fails(&request).await, "not_found");
+    assert_eq!(cents(&place).await, (0, 0));
+    request["model"] = json!("student");
+    let cap = Cap {
+        scope: CapScope::One(Service::Spaces),
+        window: Window::Day,
+        amount: MicroUsd::new(300_000).unwrap(),
+    };
+    place.ledger.set_cap(cap).await.unwrap();
+    assert_eq!(fails(&request).await, "quota_exceeded");
+    assert_eq!(cents(&place).await, (0, 0));
+    let missing = place.server.with_key("GET", "/api/hf/spaces/demo", None).await;
+    assert_eq!(missing.status, 404, "nothing was made");
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_variable_is_no_place_for_a_secret() {
+    let place = place().await;
+    place.done("/api/hf/spaces", demo()).await;
+    let body =
+        json!({"key": "OPENAI_API_KEY", "value": format!("sk-proj-{}", "a1B2c3D4e5F6g7H8i9J0".repeat(3))});
+    let refused = place
+        .server
+        .with_key("PUT", "/api/hf/spaces/demo/variables", Some(&body))
+        .await;
+    assert_eq!((refused.status, refused.code()), (403, "forbidden".to_owned()));
+    assert!(
+        !refused.body.contains("a1B2c3D4"),
+        "the answer does not repeat it"
+    );
+    let mut request = demo();
+    request["name"] = json!("other");
+    request["variables"] = json!({"HUB": TOKEN});
+    let refused = place
+        .server
+        .with_key("POST", "/api/hf/spaces", Some(&request))
+        .await;
+    assert_eq!((refused.status, refused.code()), (403, "forbidden".to_owned()));
+    let kept = place.get("/api/hf/spaces/demo/variables").await;
+    assert_eq!(kept.as_array().map(Vec::len), Some(1));
     place.end().await;
 }
 

@@ -5,6 +5,7 @@ use hf_core::{RepoId, Revision};
 use hf_spaces::{Fitted, SpaceRuntime};
 use serde_json::json;
 
+use super::hardware::refused;
 use super::{DeployArgs, NameArgs, Spaces};
 use crate::commands::data::confirm;
 use crate::error::{CliError, Kind};
@@ -164,13 +165,15 @@ pub(super) async fn fit(args: &FitArgs, spaces: &Spaces<'_>) -> Result<(), CliEr
 
 pub(super) async fn pause(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
     let id = spaces.id(&args.name)?;
-    let runtime = spaces.manager.pause(&id).await?;
+    let paused = spaces.books().await?.pause(&id).await;
+    let runtime = paused.map_err(|error| refused(error, spaces))?;
     told(&id, &runtime, spaces)
 }
 
 pub(super) async fn restart(args: &RestartArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
     let id = spaces.id(&args.name)?;
-    let runtime = spaces.manager.restart(&id, args.factory).await?;
+    let started = spaces.books().await?.restart(&id, args.factory).await;
+    let runtime = started.map_err(|error| refused(error, spaces))?;
     told(&id, &runtime, spaces)
 }
 
@@ -217,8 +220,8 @@ pub(super) async fn remove(args: &RmArgs, spaces: &Spaces<'_>) -> Result<(), Cli
             spaces.context,
         )?;
     }
-    spaces.manager.delete_space(&id).await?;
-    super::books::close(&id, spaces).await?;
+    let removed = spaces.books().await?.remove(&id).await;
+    removed.map_err(|error| refused(error, spaces))?;
     if spaces.context.output.is_json() {
         return spaces
             .context

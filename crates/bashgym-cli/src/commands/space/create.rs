@@ -2,9 +2,9 @@
 
 use bashgym_core::space::{SpaceRefusal, model_access, sleep_time};
 use clap::Args;
-use hf_spaces::{AppLimits, DeployRequest, SleepTime, SpaceConfig, SpaceHardware, Visibility};
+use hf_spaces::{AppLimits, DeployRequest, SpaceConfig, SpaceHardware, Visibility};
 
-use super::books::Bill;
+use super::hardware::{billed, parse_sleep, refused as bill_refused};
 use super::{DeployArgs, Spaces};
 use crate::commands::jobs::options::{secrets, variables};
 use crate::error::{CliError, Kind};
@@ -43,7 +43,7 @@ pub(crate) struct CreateArgs {
     /// A variable, which others can read; without a value, that of this environment
     #[arg(short, long = "env", value_name = "NAME[=VALUE]")]
     environment: Vec<String>,
-    /// Seconds without a visitor until paid hardware sleeps; `never`; 1h when not given
+    /// Time without a visitor until paid hardware sleeps; `never`; 1h when not given
     #[arg(long, value_name = "DURATION")]
     sleep: Option<String>,
     /// Use billed hardware whose price the Hub does not tell
@@ -94,29 +94,24 @@ pub(super) async fn run(args: &CreateArgs, spaces: &Spaces<'_>) -> Result<(), Cl
         config,
     };
     let options = spaces.options(&args.deploy)?;
-    let (hardware, sleep) = (&request.config.hardware, request.config.sleep_time);
-    let bill = Bill::open(&request.space, hardware, sleep, args.accept_cost, spaces).await?;
-    let clock = spaces.manager.client().clock();
-    let began = clock.elapsed();
-    let made = spaces.manager.create_inference_space(&request, &options).await;
-    match (made, bill) {
-        (Ok(deployment), _) => spaces.deployed(&deployment).await,
-        (Err(error), bill) => {
-            if let Some(bill) = bill {
-                bill.failed(&error.left, clock.elapsed().saturating_sub(began))
-                    .await?;
-            }
-            Err(spaces.failed(&error))
-        }
-    }
+    spaces.check_variables(&request.config.variables)?;
+    let made = spaces
+        .books()
+        .await?
+        .create(
+            &uuid::Uuid::new_v4().to_string(),
+            &request,
+            args.accept_cost,
+            &options,
+            |bill| billed(bill, &request.config.hardware, spaces),
+        )
+        .await;
+    let deployment = made.map_err(|error| bill_refused(error, spaces))?;
+    spaces.deployed(&deployment).await
 }
 
-fn sleep(args: &CreateArgs, hardware: &SpaceHardware) -> Result<Option<SleepTime>, CliError> {
-    let asked = match args.sleep.as_deref() {
-        Some("never") => Some(SleepTime::Never),
-        Some(text) => Some(SleepTime::After(hf_jobs::parse_timeout(text)?)),
-        None => None,
-    };
+fn sleep(args: &CreateArgs, hardware: &SpaceHardware) -> Result<Option<hf_spaces::SleepTime>, CliError> {
+    let asked = args.sleep.as_deref().map(parse_sleep).transpose()?;
     Ok(sleep_time(hardware, asked))
 }
 

@@ -1,20 +1,24 @@
 //! `bashgym space`: a student served by a Space.
 
-mod books;
 mod change;
 mod create;
+mod hardware;
 mod secrets;
 mod show;
+mod vars;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use bashgym_core::space::{SpaceBooks, check_variables, deploy_options};
 use clap::{Args, Subcommand};
 use hf_core::RepoId;
-use hf_spaces::{DeployError, DeployEvent, DeployOptions, Deployment, HfSpaceManager, Left, Smoke};
+use hf_spaces::{
+    DeployError, DeployEvent, DeployOptions, Deployment, HfSpaceManager, Left, Smoke, check_key,
+};
 
 use crate::context::{Connection, Context};
-use crate::error::{CliError, hf_kind};
+use crate::error::{CliError, Kind, hf_kind};
 use crate::gate::HomeGate;
 
 /// Spaces: serve a student, look, update, go back, remove.
@@ -47,6 +51,13 @@ pub(crate) enum SpaceCommand {
     /// Secrets: names, set, remove
     #[command(subcommand)]
     Secrets(secrets::SecretsCommand),
+    /// Variables, which whoever sees the Space can read: list, set, remove
+    #[command(subcommand)]
+    Vars(vars::VarsCommand),
+    /// Show what Spaces can run on, or give one other hardware
+    Hardware(hardware::HardwareArgs),
+    /// Set after how long without a visitor a Space on billed hardware sleeps
+    Sleep(hardware::SleepArgs),
     /// Remove a Space and everything in it
     Rm(change::RmArgs),
 }
@@ -90,22 +101,8 @@ impl Spaces<'_> {
         let inspector = HomeGate::open(self.context)?.inspector();
         let output = self.context.output;
         let timeout = hf_jobs::parse_timeout(&args.timeout)?;
+        let question = (!args.no_ask).then(|| args.ask.clone());
         Ok(DeployOptions {
-            timeout,
-            poll: if self.manager.client().endpoint().is_loopback() {
-                Duration::from_millis(200)
-            } else {
-                Duration::from_secs(5)
-            },
-            smoke_prompt: (!args.no_ask).then(|| args.ask.clone()),
-            inspect: Some(Arc::new(move |path, bytes| {
-                let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-                let mut inspection = inspector
-                    .begin(path, size)
-                    .map_err(|refusal| refusal.to_string())?;
-                inspection.feed(bytes);
-                inspection.finish().map_err(|refusal| refusal.to_string())
-            })),
             observe: Some(Arc::new(move |event| match event {
                 DeployEvent::Planned { model } => {
                     output.note(format!("{} at {}", model.repo_id, model.revision));
@@ -118,6 +115,24 @@ impl Spaces<'_> {
                 DeployEvent::Undoing => output.note("  it failed; undoing"),
                 _ => {}
             })),
+            ..deploy_options(self.manager.client(), inspector, timeout, question)
+        })
+    }
+
+    /// Where what Spaces cost is written down.
+    async fn books(&self) -> Result<SpaceBooks, CliError> {
+        Ok(SpaceBooks::new(&self.context.ledger().await?, &self.manager))
+    }
+
+    /// Refuses variables that hold something secret.
+    fn check_variables(&self, variables: &BTreeMap<String, String>) -> Result<(), CliError> {
+        for key in variables.keys() {
+            check_key(key)?;
+        }
+        let inspector = HomeGate::open(self.context)?.inspector();
+        check_variables(&inspector, variables).map_err(|refusal| {
+            CliError::new(Kind::Auth, refusal.to_string())
+                .hint("make it a secret: --secret, or `bashgym space secrets set`")
         })
     }
 
@@ -194,6 +209,9 @@ pub(crate) async fn run(command: SpaceCommand, context: &Context) -> Result<(), 
         SpaceCommand::Restart(args) => change::restart(&args, &spaces).await,
         SpaceCommand::Dev(args) => change::dev(&args, &spaces).await,
         SpaceCommand::Secrets(command) => secrets::run(&command, &spaces).await,
+        SpaceCommand::Vars(command) => vars::run(&command, &spaces).await,
+        SpaceCommand::Hardware(args) => hardware::run(&args, &spaces).await,
+        SpaceCommand::Sleep(args) => hardware::sleep(&args, &spaces).await,
         SpaceCommand::Rm(args) => change::remove(&args, &spaces).await,
     }
 }

@@ -57,7 +57,7 @@ export function HardwareChoice({
                 ? "A GPU only while it answers; the visitors' quota pays for that time."
                 : isFree(value)
                   ? "Two shared processors, always without a charge. Enough for a small student."
-                  : "Billed by the minute until it sleeps, is paused or is deleted. Caps do not count it."
+                  : "Billed by the minute until it sleeps, is paused or is deleted. What it costs until it first sleeps is set aside in the budget."
             }
           >
             {(ids) => (

@@ -89,7 +89,7 @@ function HardwarePanel({ space, status }: { space: Space; status: Status | undef
           {sleep === 0
             ? "you pause or delete it"
             : `it sleeps (${sleepChoices.find(([seconds]) => seconds === sleep)?.[1] ?? duration(sleep)})`}
-          . It restarts. The caps of this server do not count it.
+          . It restarts. What that costs is set aside in the budget first, a day of it where it never sleeps.
         </p>
       </Confirm>
     </Panel>

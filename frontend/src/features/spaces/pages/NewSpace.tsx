@@ -248,7 +248,7 @@ function Form({ started }: { started: (task: string) => void }) {
             ) : (
               <>it sleeps ({sleepChoices.find(([seconds]) => seconds === sleep)?.[1]}), is paused or is deleted</>
             )}
-            . The caps of this server do not count it.
+            . What that costs is set aside in the budget first, a day of it where it never sleeps.
           </p>
         ) : null}
         {visibility === "public" ? (
