@@ -19,6 +19,7 @@ pub struct LocalHubConfig {
     pub(crate) clock: HubClock,
     pub(crate) executor: ExecutorConfig,
     pub(crate) engine: Option<Arc<dyn InferenceEngine>>,
+    pub(crate) uv: Option<PathBuf>,
 }
 
 impl LocalHubConfig {
@@ -32,6 +33,7 @@ impl LocalHubConfig {
             clock: HubClock::real(),
             executor: ExecutorConfig::default(),
             engine: None,
+            uv: None,
         }
     }
 
@@ -67,6 +69,13 @@ impl LocalHubConfig {
     #[must_use]
     pub fn engine(mut self, engine: Arc<dyn InferenceEngine>) -> Self {
         self.engine = Some(engine);
+        self
+    }
+
+    /// Sets the `uv` that builds gradio Spaces, which then run as processes of this machine. Without one their code is not run.
+    #[must_use]
+    pub fn uv(mut self, program: impl Into<PathBuf>) -> Self {
+        self.uv = Some(program.into());
         self
     }
 

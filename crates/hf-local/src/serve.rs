@@ -52,6 +52,8 @@ impl LocalHub {
         let (payload_tcp, payload_origin) = listen(config.payload_port).await?;
         let db = Db::open(dirs.root()).await?;
         let created_ms = db.created_ms(dirs.root(), config.clock.now_ms()).await?;
+        let mut program_environment = config.executor.environment.clone();
+        program_environment.insert("PATH".to_owned(), config.executor.path());
         let jobs = Jobs::open(
             db.clone(),
             config.clock.clone(),
@@ -84,6 +86,8 @@ impl LocalHub {
             dirs,
             accounts,
             apps: Apps::new(config.clock.now_ms()),
+            uv: config.uv,
+            program_environment,
             clock: config.clock,
             origins: Origins {
                 hub: hub_origin,
@@ -99,6 +103,7 @@ impl LocalHub {
         });
         hub.jobs.attach(&hub);
         start_sweeping(&hub);
+        crate::spaces::end_left_behind(&hub).await;
         tokio::spawn(Apps::keep_resting(Arc::clone(&hub)));
         let force = CancellationToken::new();
         let servers = vec![
@@ -154,6 +159,7 @@ impl LocalHub {
         // First, while a job that ends in good order still finds its Hub.
         self.hub.jobs.shutdown().await;
         self.hub.closing.cancel();
+        self.hub.apps.ended().await;
         let deadline = tokio::time::Instant::now() + GRACE;
         for server in &mut self.servers {
             if tokio::time::timeout_at(deadline, &mut *server).await.is_err() {
@@ -170,6 +176,7 @@ impl Drop for LocalHub {
     fn drop(&mut self) {
         self.hub.closing.cancel();
         self.hub.jobs.abandon();
+        self.hub.apps.abandon();
         self.force.cancel();
         for server in &self.servers {
             server.abort();

@@ -47,6 +47,10 @@ pub(crate) struct ServeArgs {
     /// Accounts as JSON; without it one PRO account is made
     #[arg(long, value_name = "FILE")]
     accounts: Option<PathBuf>,
+
+    /// Do not run the code of gradio Spaces, also where uv is there to build it: their stages are simulated
+    #[arg(long)]
+    no_apps: bool,
 }
 
 pub(crate) async fn run(command: HubCommand, context: &Context) -> Result<(), CliError> {
@@ -115,6 +119,9 @@ async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliError> {
         .port(args.port)
         .executor(executor(&args.data)?)
         .engine(Arc::new(LocalEngine));
+    if let Some(folder) = uv_folder().filter(|_| !args.no_apps) {
+        config = config.uv(folder.join("uv"));
+    }
     if let Some(path) = &args.accounts {
         config = config.accounts(AccountConfig::read_file(path).map_err(hub_error)?);
     }
@@ -157,8 +164,7 @@ fn executor(data: &std::path::Path) -> Result<ExecutorConfig, CliError> {
     let mut config = ExecutorConfig::default();
     config.path_prepend.push(folder);
     // Last, so that what else lies beside uv does not take the place of the system's own.
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    if let Some(folder) = std::env::split_paths(&path).find(|folder| folder.join("uv").is_file()) {
+    if let Some(folder) = uv_folder() {
         config.base_path = format!("{}:{}", config.base_path, folder.display());
     }
     let cache = std::path::absolute(data)
@@ -168,6 +174,12 @@ fn executor(data: &std::path::Path) -> Result<ExecutorConfig, CliError> {
         .environment
         .insert("UV_CACHE_DIR".to_owned(), cache.to_string_lossy().into_owned());
     Ok(config)
+}
+
+/// Where the `uv` of whoever started the Hub is.
+fn uv_folder() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).find(|folder| folder.join("uv").is_file())
 }
 
 fn hub_error(error: LocalHubError) -> CliError {

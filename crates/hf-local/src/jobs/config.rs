@@ -49,3 +49,16 @@ impl Default for ExecutorConfig {
         }
     }
 }
+
+impl ExecutorConfig {
+    /// The `PATH` of what this Hub starts.
+    pub(crate) fn path(&self) -> String {
+        let mut folders: Vec<String> = self
+            .path_prepend
+            .iter()
+            .map(|folder| folder.to_string_lossy().into_owned())
+            .collect();
+        folders.push(self.base_path.clone());
+        folders.join(":")
+    }
+}

@@ -83,17 +83,11 @@ pub(crate) fn variables(
     endpoint: &str,
     config: &ExecutorConfig,
 ) -> BTreeMap<String, String> {
-    let mut path: Vec<String> = config
-        .path_prepend
-        .iter()
-        .map(|folder| folder.to_string_lossy().into_owned())
-        .collect();
-    path.push(config.base_path.clone());
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let memory_gb = procfs::machine_memory_bytes().div_ceil(1 << 30);
     let flavor = Flavor::find(&job.spec.flavor);
     let own = [
-        ("PATH", path.join(":")),
+        ("PATH", config.path()),
         ("HOME", folders.work.to_string_lossy().into_owned()),
         ("TMPDIR", folders.temp.to_string_lossy().into_owned()),
         ("LANG", "C.UTF-8".to_owned()),

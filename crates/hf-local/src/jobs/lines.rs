@@ -1,5 +1,7 @@
 //! Cuts a byte stream into log lines of bounded length.
 
+use tokio::io::{AsyncRead, AsyncReadExt};
+
 /// Turns the output of a process into lines of text, whatever the size of the pieces it arrives in.
 ///
 /// A line longer than the bound is cut at a character boundary and goes on as the next line, as container
@@ -9,6 +11,48 @@
 pub(crate) struct LineSplitter {
     buffer: Vec<u8>,
     max_bytes: usize,
+}
+
+/// How much is read from a pipe at once.
+const PIPE_BYTES: usize = 16 * 1024;
+
+/// The output of a process, read as lines.
+#[derive(Debug)]
+pub(crate) struct LinePipe<P> {
+    pipe: P,
+    splitter: LineSplitter,
+    bytes: Vec<u8>,
+    is_over: bool,
+}
+
+impl<P: AsyncRead + Unpin> LinePipe<P> {
+    pub(crate) fn new(pipe: P, max_line_bytes: usize) -> Self {
+        Self {
+            pipe,
+            splitter: LineSplitter::new(max_line_bytes),
+            bytes: vec![0; PIPE_BYTES],
+            is_over: false,
+        }
+    }
+
+    /// The lines that came since the last call, at least one; none at the end.
+    pub(crate) async fn next(&mut self) -> Option<Vec<String>> {
+        while !self.is_over {
+            let mut batch = Vec::new();
+            // An error of a pipe is its end.
+            match self.pipe.read(&mut self.bytes).await {
+                Ok(read @ 1..) => self.splitter.push(&self.bytes[..read], &mut batch),
+                _ => {
+                    self.is_over = true;
+                    batch.extend(self.splitter.finish());
+                }
+            }
+            if !batch.is_empty() {
+                return Some(batch);
+            }
+        }
+        None
+    }
 }
 
 /// The longest UTF-8 sequence; a bound below it could not make progress.

@@ -47,8 +47,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::ExecutorConfig;
+pub(crate) use environment::make_folder;
 pub(crate) use flavor::{FLAVORS, Flavor};
+pub(crate) use lines::LinePipe;
 use log::LogMark;
+pub(crate) use process::{JobProcess, Launch, Tree, kill_now};
 use queue::{Slots, Ticket};
 pub(crate) use routes::router;
 use spec::{JobSpec, Secrets};
@@ -304,7 +307,10 @@ impl Jobs {
         let trees: Vec<(i32, Vec<i32>)> = self
             .live_jobs()
             .iter()
-            .filter_map(|(id, live)| live.pid().map(|pid| (pid, procfs::members(Some(pid), id))))
+            .filter_map(|(id, live)| {
+                live.pid()
+                    .map(|pid| (pid, procfs::members(Some(pid), &procfs::marker(id))))
+            })
             .map(|(leader, members)| (leader, members.iter().map(|stat| stat.pid).collect()))
             .collect();
         self.stop();

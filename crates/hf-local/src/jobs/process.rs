@@ -106,7 +106,8 @@ fn limit_memory(_pid: i32, _bytes: u64) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) struct Tree {
     leader: Option<i32>,
-    job_id: String,
+    /// What its processes have in their environment.
+    marker: String,
     /// Every process found so far that is still there, by pid.
     seen: HashMap<i32, Seen>,
 }
@@ -119,10 +120,10 @@ struct Seen {
 
 impl Tree {
     /// `leader` is the process the job was started as, `None` when it is known to be gone.
-    pub(crate) fn new(leader: Option<i32>, job_id: &str) -> Self {
+    pub(crate) fn new(leader: Option<i32>, marker: String) -> Self {
         Self {
             leader,
-            job_id: job_id.to_owned(),
+            marker,
             seen: HashMap::new(),
         }
     }
@@ -196,10 +197,10 @@ impl Tree {
 
     /// Adds the processes that are there now, and forgets those that are gone.
     async fn look(&mut self) {
-        let (leader, job_id, mut seen) = (self.leader, self.job_id.clone(), std::mem::take(&mut self.seen));
+        let (leader, marker, mut seen) = (self.leader, self.marker.clone(), std::mem::take(&mut self.seen));
         // Reading `/proc` takes milliseconds on a busy machine: off the threads that serve requests.
         let look = tokio::task::spawn_blocking(move || {
-            for stat in procfs::members(leader, &job_id) {
+            for stat in procfs::members(leader, &marker) {
                 seen.insert(
                     stat.pid,
                     Seen {

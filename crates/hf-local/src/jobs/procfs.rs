@@ -10,6 +10,11 @@ use std::path::Path;
 /// The variable every process of a job inherits, unless it clears its environment.
 pub(crate) const MARKER: &str = "JOB_ID";
 
+/// What the processes of a job are known by.
+pub(crate) fn marker(job_id: &str) -> String {
+    format!("{MARKER}={job_id}")
+}
+
 /// Clock ticks a second in `/proc/<pid>/stat`: part of Linux's interface, the same on every machine.
 pub(crate) const TICKS_PER_SECOND: u64 = 100;
 
@@ -96,16 +101,16 @@ fn processes() -> Vec<ProcStat> {
         .collect()
 }
 
-/// Finds the living processes of a job.
+/// Finds the living processes of a job, or of an app.
 ///
-/// A process belongs to it when it is in the session of `leader`, carries the job's id in its environment, or
+/// A process belongs to it when it is in the session of `leader`, carries `marker` (`NAME=value`) in its environment, or
 /// descends from one that does. A child that starts a session of its own is found by the second or the third.
-pub(crate) fn members(leader: Option<i32>, job_id: &str) -> Vec<ProcStat> {
+pub(crate) fn members(leader: Option<i32>, marker: &str) -> Vec<ProcStat> {
     let all = processes();
     let own = i32::try_from(std::process::id()).ok();
     let mut found: HashSet<i32> = all
         .iter()
-        .filter(|stat| leader == Some(stat.session) || has_marker(stat.pid, job_id))
+        .filter(|stat| leader == Some(stat.session) || has_marker(stat.pid, marker))
         .map(|stat| stat.pid)
         .collect();
     let parents: HashMap<i32, i32> = all.iter().map(|stat| (stat.pid, stat.parent)).collect();
@@ -125,16 +130,13 @@ pub(crate) fn members(leader: Option<i32>, job_id: &str) -> Vec<ProcStat> {
         .collect()
 }
 
-fn has_marker(pid: i32, job_id: &str) -> bool {
+fn has_marker(pid: i32, marker: &str) -> bool {
     let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
         return false;
     };
-    environment.split(|&byte| byte == 0).any(|variable| {
-        variable
-            .strip_prefix(MARKER.as_bytes())
-            .and_then(|rest| rest.strip_prefix(b"="))
-            == Some(job_id.as_bytes())
-    })
+    environment
+        .split(|&byte| byte == 0)
+        .any(|variable| variable == marker.as_bytes())
 }
 
 /// The memory a process holds, in bytes.

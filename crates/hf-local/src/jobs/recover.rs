@@ -2,7 +2,7 @@
 
 use super::environment::Folders;
 use super::process::Tree;
-use super::procfs::ProcessIdentity;
+use super::procfs::{self, ProcessIdentity};
 use super::spec::Secrets;
 use super::stage::Stage;
 use super::store::{End, Unfinished};
@@ -32,7 +32,7 @@ async fn end(jobs: &Jobs, unfinished: Unfinished) -> sqlx::Result<()> {
     let leader = process
         .filter(ProcessIdentity::is_alive)
         .map(|process| process.pid);
-    let left = Tree::new(leader, &job.id).kill().await;
+    let left = Tree::new(leader, procfs::marker(&job.id)).kill().await;
     if left > 0 {
         tracing::error!(
             job_id = job.id,

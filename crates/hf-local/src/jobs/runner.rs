@@ -7,15 +7,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::environment::{Folders, variables};
-use super::lines::LineSplitter;
+use super::lines::LinePipe;
 use super::log::LogWriter;
 use super::process::{JobProcess, Launch, Tree};
-use super::procfs::ProcessIdentity;
+use super::procfs::{self, ProcessIdentity};
 use super::queue::Ticket;
 use super::stage::Stage;
 use super::store::End;
@@ -23,9 +23,6 @@ use super::view::Job;
 use super::volumes::{self, Mounts};
 use super::{Jobs, Live, Signals, Stop};
 use crate::clock::HubClock;
-
-/// Bytes taken from a pipe at once.
-const PIPE_BYTES: usize = 16 * 1024;
 
 /// Pieces of output that may wait for the disk; then the process waits too.
 const OUTPUT_QUEUE: usize = 16;
@@ -354,7 +351,7 @@ async fn run_attempt(
         () = timeout => Ending::TimedOut,
         () = jobs.out_of_credit(job.payer()) => Ending::Stopped(Stop::NoCredit),
     };
-    let mut tree = Tree::new(Some(process.pid), &job.id);
+    let mut tree = Tree::new(Some(process.pid), procfs::marker(&job.id));
     let left = match &ending {
         // What a container's first process leaves behind ends with it.
         Ending::Exited(_) => tree.kill().await,
@@ -395,19 +392,10 @@ fn not_started(program: &str, path: &str, error: &io::Error) -> String {
 }
 
 /// Reads a pipe to its end, line by line.
-async fn pump(mut pipe: impl AsyncRead + Unpin, max_line_bytes: usize, lines: Lines) {
-    let mut splitter = LineSplitter::new(max_line_bytes);
-    let mut bytes = vec![0; PIPE_BYTES];
-    // An error of a pipe is its end.
-    while let Ok(read @ 1..) = pipe.read(&mut bytes).await {
-        let mut batch = Vec::new();
-        splitter.push(&bytes[..read], &mut batch);
-        if !batch.is_empty() {
-            say(&lines, batch).await;
-        }
-    }
-    if let Some(last) = splitter.finish() {
-        say(&lines, vec![last]).await;
+async fn pump(pipe: impl AsyncRead + Unpin, max_line_bytes: usize, lines: Lines) {
+    let mut pipe = LinePipe::new(pipe, max_line_bytes);
+    while let Some(batch) = pipe.next().await {
+        say(&lines, batch).await;
     }
 }
 

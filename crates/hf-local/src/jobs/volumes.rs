@@ -9,16 +9,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tokio::io::AsyncWriteExt;
 
 use super::environment::make_folder;
 use super::spec::{JobSpec, Problems};
 use crate::extract::Caller;
 use crate::reply::{HubError, HubResult};
-use crate::repos::{RepoId, RepoKind, RepoPath};
+use crate::repos::{RepoId, RepoKind, RepoPath, export, write_file};
 use crate::state::Hub;
 
 const MAX_MOUNT_PATH: usize = 1024;
@@ -206,54 +204,19 @@ async fn fill(hub: &Arc<Hub>, volume: &VolumeSpec, place: &Path) -> Result<(), S
             .map_err(failed)?;
         for (name, hash) in files {
             let bytes = crate::buckets::read(hub, &hash).map_err(failed)?;
-            write(&place.join(&name), bytes).await.map_err(broken)?;
+            write_file(&place.join(&name), bytes).await.map_err(broken)?;
         }
         return Ok(());
     };
     let repo = hub.find_repo(&id).await.map_err(failed)?.ok_or("it is gone")?;
     let commit = hub.revision(&repo, volume.revision()).await.map_err(failed)?;
     let base = inside.map(RepoPath::parse).transpose().map_err(failed)?;
-    let prefix = inside.map_or_else(String::new, |inside| format!("{inside}/"));
     let folder = hub
         .folder(commit.tree, base.as_ref())
         .await
         .map_err(failed)?
         .ok_or("there is no such folder in it")?;
-    for item in hub.all_files(folder, base.as_ref()).await.map_err(failed)? {
-        let Some(blob) = &item.blob else { continue };
-        let name = item.path.strip_prefix(&prefix).unwrap_or(&item.path);
-        let target = place.join(name);
-        match &blob.pointer {
-            None => {
-                let body = hub.blob_body(item.oid).await.map_err(failed)?;
-                write(&target, futures::stream::iter([Ok(body)]))
-                    .await
-                    .map_err(broken)?;
-            }
-            Some(pointer) => {
-                let object = hub.large.find(&pointer.sha256).await.map_err(failed)?;
-                let object = object.ok_or_else(|| format!("the bytes of {} are gone", item.path))?;
-                let bytes = hub.large.stream(&object, 0..object.size);
-                write(&target, bytes).await.map_err(broken)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-async fn write(
-    path: &Path,
-    bytes: impl futures::Stream<Item = io::Result<bytes::Bytes>> + Send,
-) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        make_folder(folder).await?;
-    }
-    let mut file = tokio::fs::File::create(path).await?;
-    tokio::pin!(bytes);
-    while let Some(piece) = bytes.try_next().await? {
-        file.write_all(&piece).await?;
-    }
-    file.flush().await
+    export(hub, folder, base.as_ref(), place).await
 }
 
 /// Takes the right to write from everything below a folder, but not from the folders in `except`.

@@ -161,6 +161,9 @@ impl Hub {
             }
             commit_in(&hub, &mut tx, made.row, &first, &blobs).await?;
             tx.commit().await?;
+            if let Some(setup) = new.space {
+                hub.apps.keep_secrets(&made.oid, setup);
+            }
             Ok(Ok(made))
         })
         .await
@@ -168,7 +171,7 @@ impl Hub {
 
     /// Removes a repo with its history. What only it used is dropped later.
     pub(crate) async fn delete_repo(self: &AppState, repo: &Repo) -> HubResult<()> {
-        let (hub, row) = (Arc::clone(self), repo.row);
+        let (hub, row, oid) = (Arc::clone(self), repo.row, repo.oid.clone());
         detached(async move {
             let mut tx = RepoTx::begin(&hub).await?;
             sqlx::query("DELETE FROM repos WHERE id = ?")
@@ -176,6 +179,7 @@ impl Hub {
                 .execute(tx.db())
                 .await?;
             tx.commit().await?;
+            hub.apps.forget(&hub, &oid);
             hub.sweeping.ask();
             Ok(())
         })

@@ -27,7 +27,7 @@ use crate::state::{AppState, Hub};
 const LONGEST_S: u64 = 24 * 3600;
 const PURPOSE: &str = "space-app";
 const PREFIX: &str = "space.";
-const COOKIE_NAME: &str = "hf_space";
+pub(super) const COOKIE_NAME: &str = "hf_space";
 /// The query field in which a browser brings a key.
 const SIGN: &str = "__sign";
 

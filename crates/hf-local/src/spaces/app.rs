@@ -1,17 +1,21 @@
 //! The apps of Spaces, on the payload origin: static ones are served, those of the template answer, others say that they are not
 //! run.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{any, get};
-use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 
 use super::access::{self, Visitor};
+use super::apps::Want;
 use super::routes::{Named, id_of};
-use super::{SIMULATED, embedded, stage, store};
+use super::run::{AppRun, Served};
+use super::{SIMULATED, embedded, process, stage, store};
 use crate::reply::{HubError, HubResult};
 use crate::repos::{Repo, RepoPath};
 use crate::routes::query::Params;
@@ -77,7 +81,7 @@ async fn serve(
     match (stage.run, head) {
         (Some(run), Some(head)) => {
             let want = stage::want(&repo, &row, &head);
-            embedded::handle(hub, &want, run, path, request).await
+            running(hub, &want, run, path, request).await
         }
         _ if stage.error.is_some() || row.paused => Err(HubError::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -91,6 +95,38 @@ async fn serve(
             "The app of {} ({SIMULATED}); it",
             repo.id.path()
         ))),
+    }
+}
+
+/// Answers for an app that runs, or begins to.
+async fn running(
+    hub: &AppState,
+    want: &Want<'_>,
+    run: Arc<AppRun>,
+    path: &str,
+    request: Request,
+) -> HubResult<Response> {
+    let for_people = path.is_empty()
+        && request
+            .headers()
+            .get(ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains("text/html"));
+    match hub.apps.answering(hub, want, run).await {
+        Ok((run, Served::Student(student))) => {
+            embedded::handle(hub, want.repo, run, student, path, request).await
+        }
+        Ok((run, Served::Process(process))) => {
+            process::forward(hub, want.repo, run, &process, path, request).await
+        }
+        // What the page of the trouble asks for.
+        Err(_) if path == "style.css" => Ok(embedded::style()),
+        Err(error) if for_people => {
+            let title = want.repo.id.path();
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            Ok(embedded::trouble(&title, status, error.message()))
+        }
+        Err(error) => Err(error),
     }
 }
 

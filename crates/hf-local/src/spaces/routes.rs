@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::embedded::EMBEDDED;
+use super::process::PROCESS;
+use super::run::Nature;
 use super::store::{SpaceRow, find, save};
 use super::{SIMULATED, access, limits, logs, settings, stage};
 use crate::extract::Caller;
@@ -149,8 +151,12 @@ async fn show(hub: &AppState, repo: &Repo, row: &SpaceRow, head: Option<&Commit>
     if let Some(error) = stage.error {
         shown["errorMessage"] = json!(error);
     }
-    if stage.run.is_some() {
-        shown["embedded"] = json!(EMBEDDED);
+    if let Some(run) = &stage.run {
+        let (key, what) = match run.nature {
+            Nature::Embedded => ("embedded", EMBEDDED),
+            Nature::Process => ("process", PROCESS),
+        };
+        shown[key] = json!(what);
     } else if !is_static(repo) {
         shown["simulated"] = json!(SIMULATED);
     }

@@ -39,7 +39,7 @@ pub(super) async fn set_secret(
 ) -> HubResult<Json<Value>> {
     let space = Space::write(&hub, &caller, named).await?;
     check_key(&pair.key)?;
-    // The value is dropped here.
+    // The value is kept in memory alone.
     store::set(
         &hub,
         space.repo.row,
@@ -49,6 +49,7 @@ pub(super) async fn set_secret(
         pair.description.as_deref(),
     )
     .await?;
+    hub.apps.set_secret(&space.repo.oid, pair.key, Some(pair.value));
     Ok(Json(json!({})))
 }
 
@@ -61,6 +62,7 @@ pub(super) async fn delete_secret(
 ) -> HubResult<Json<Value>> {
     let space = Space::write(&hub, &caller, named).await?;
     store::unset(&hub, space.repo.row, Kind::Secret, &wanted.key).await?;
+    hub.apps.set_secret(&space.repo.oid, wanted.key, None);
     Ok(Json(json!({})))
 }
 

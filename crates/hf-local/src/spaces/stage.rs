@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::embedded::{AppRun, Phase, Want};
+use super::apps::Want;
+use super::run::{AppRun, Phase};
 use super::store::SpaceRow;
 use crate::reply::HubResult;
 use crate::repos::{Commit, Repo, RepoKind, RepoPath};
@@ -25,7 +26,7 @@ pub(super) struct Stage {
     pub(super) error: Option<String>,
     /// When the build that is shown began.
     pub(super) since_ms: i64,
-    /// The app, where it runs in this process.
+    /// The app, where it runs.
     pub(super) run: Option<Arc<AppRun>>,
 }
 
@@ -46,7 +47,7 @@ impl Stage {
         }
     }
 
-    /// The stage of an app that runs in this process.
+    /// The stage of an app that runs.
     fn of_run(run: Arc<AppRun>, since_ms: i64) -> Self {
         let serves = run.serves().is_some();
         let (word, error) = match run.phase() {
@@ -55,6 +56,7 @@ impl Stage {
             Phase::Starting if serves => ("RUNNING_APP_STARTING", None),
             Phase::Starting => ("APP_STARTING", None),
             Phase::Running(_) => ("RUNNING", None),
+            Phase::Unbuilt(why) => ("BUILD_ERROR", Some(why)),
             Phase::Failed(why) => ("RUNTIME_ERROR", Some(why)),
             Phase::Asleep => ("SLEEPING", None),
         };
@@ -90,7 +92,7 @@ pub(super) fn want<'a>(repo: &'a Repo, row: &SpaceRow, head: &'a Commit) -> Want
     }
 }
 
-/// The stage of a Space at `head`. A Space that runs in this process begins to when it is looked at.
+/// The stage of a Space at `head`. A Space that is run begins to when it is looked at.
 pub(super) async fn of(
     hub: &AppState,
     repo: &Repo,

@@ -6,6 +6,8 @@ pub(crate) mod files;
 pub(crate) mod ids;
 pub(crate) mod sign;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -48,8 +50,12 @@ pub(crate) struct Hub {
     pub(crate) rates: Rates,
     pub(crate) jobs: Jobs,
     pub(crate) inference: Inference,
-    /// The Spaces that run in this process.
+    /// The Spaces that run.
     pub(crate) apps: Apps,
+    /// What builds the Spaces that run as processes.
+    pub(crate) uv: Option<PathBuf>,
+    /// What every process of theirs finds in its environment, `PATH` among it.
+    pub(crate) program_environment: BTreeMap<String, String>,
     /// When the data folder was first used.
     pub(crate) created_ms: i64,
     /// Cancelled when the Hub shuts down: streams without an end stop then.

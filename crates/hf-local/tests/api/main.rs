@@ -16,6 +16,7 @@ mod inference;
 mod large;
 mod lists;
 mod model;
+mod process_spaces;
 mod rates;
 mod refs;
 mod repos;

@@ -4,24 +4,24 @@ use axum::Json;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use http::header::ACCEPT;
 use http::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-use super::apps::Want;
 use super::page::{self, Form};
 use super::queue::Question;
-use super::run::{AppRun, Served};
 use super::shapes::{self, API_NAME};
 use super::space_file::{Limits, SpaceFile};
+use super::start::Student;
 use super::stream::{self, Form as StreamForm};
 use crate::inference::Wanted;
 use crate::reply::{HubError, HubResult};
+use crate::repos::Repo;
 use crate::routes::query::Params;
 use crate::spaces::routes::host;
+use crate::spaces::run::AppRun;
 use crate::state::AppState;
 
 /// The longest body that is read.
@@ -30,32 +30,15 @@ const MAX_BODY: usize = 1 << 20;
 /// Answers a request to the app of a Space. `path` is what follows its address.
 pub(in crate::spaces) async fn handle(
     hub: &AppState,
-    want: &Want<'_>,
+    repo: &Repo,
     run: Arc<AppRun>,
+    served: Arc<Student>,
     path: &str,
     request: Request,
 ) -> HubResult<Response> {
     if path == "style.css" {
         return Ok(page::style());
     }
-    let for_people = path.is_empty()
-        && request
-            .headers()
-            .get(ACCEPT)
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.contains("text/html"));
-    let (run, served) = match hub.apps.answering(hub, want, run).await {
-        Ok(found) => found,
-        Err(error) if for_people => {
-            let title = want.repo.id.path();
-            return Ok(page::trouble(
-                &title,
-                StatusCode::SERVICE_UNAVAILABLE,
-                error.message(),
-            ));
-        }
-        Err(error) => return Err(error),
-    };
     let app = App { hub, run, served };
     let query = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
     let method = if request.method() == Method::HEAD {
@@ -68,9 +51,9 @@ pub(in crate::spaces) async fn handle(
         (Method::GET, [""]) => Ok(page::blank(&app.served.file)),
         (Method::POST, [""]) => app.form(&body(request.into_body()).await?),
         (Method::GET, ["config"]) => {
-            let root = host(hub, want.repo);
+            let root = host(hub, repo);
             let root = root.trim_end_matches('/');
-            Ok(Json(shapes::config(&app.served.file, &want.repo.id.path(), root)).into_response())
+            Ok(Json(shapes::config(&app.served.file, &repo.id.path(), root)).into_response())
         }
         (Method::GET, ["gradio_api", "info"]) => Ok(Json(shapes::info(&app.served.file)).into_response()),
         (Method::POST, ["gradio_api", "call", API_NAME]) => {
@@ -123,7 +106,7 @@ struct Cancel {
 struct App<'a> {
     hub: &'a AppState,
     run: Arc<AppRun>,
-    served: Arc<Served>,
+    served: Arc<Student>,
 }
 
 impl App<'_> {

@@ -9,19 +9,18 @@
 //! go of its memory, and so does every Space when the Hub stops: `SLEEPING`, until the next request.
 
 mod api;
-mod apps;
 mod page;
 mod queue;
-mod run;
 mod shapes;
 mod space_file;
 mod start;
 mod stream;
 
 pub(super) use api::handle;
-pub(crate) use apps::Apps;
-pub(super) use apps::Want;
-pub(super) use run::{AppRun, Phase};
+pub(super) use page::{style, trouble};
+pub(super) use queue::Sessions;
+pub(super) use space_file::SpaceFile;
+pub(super) use start::{Student, space_file, start};
 
 /// What is said wherever a Space runs in this process.
 pub(super) const EMBEDDED: &str =

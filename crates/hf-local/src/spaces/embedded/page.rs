@@ -48,7 +48,7 @@ pub(super) fn blank(file: &SpaceFile) -> Response {
 }
 
 /// The page of an app that does not answer.
-pub(super) fn trouble(title: &str, status: StatusCode, why: &str) -> Response {
+pub(in crate::spaces) fn trouble(title: &str, status: StatusCode, why: &str) -> Response {
     let text = format!(
         "{}<h1>{}</h1><p class=\"wrong\">{}</p>{BOTTOM}",
         top(title),
@@ -112,7 +112,7 @@ pub(super) fn answered(
 }
 
 /// The style sheet.
-pub(super) fn style() -> Response {
+pub(in crate::spaces) fn style() -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8")),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),

@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::run::{AppRun, Served};
+use super::start::Student;
 use crate::inference::{Said, Wanted};
+use crate::spaces::run::AppRun;
 use crate::state::AppState;
 
 /// Questions that are not answered yet, at most; the queue of the template's app.
@@ -44,7 +45,7 @@ pub(super) type Listening = mpsc::UnboundedReceiver<Message>;
 
 /// The sessions of a Space.
 #[derive(Debug)]
-pub(super) struct Sessions {
+pub(in crate::spaces) struct Sessions {
     all: Mutex<HashMap<String, Session>>,
     /// One answer at a time, as the app of the template gives them.
     turn: Arc<Semaphore>,
@@ -82,7 +83,7 @@ impl Sessions {
         &self,
         hub: &AppState,
         run: &Arc<AppRun>,
-        served: Arc<Served>,
+        served: Arc<Student>,
         session: Option<&str>,
         question: Question,
     ) -> Option<String> {
@@ -178,12 +179,12 @@ impl Sessions {
     }
 
     /// Whether a question waits for its answer.
-    pub(super) fn is_busy(&self) -> bool {
+    pub(in crate::spaces) fn is_busy(&self) -> bool {
         waiting(&self.all()) > 0
     }
 
     /// Forgets answers that nobody came for.
-    pub(super) fn sweep(&self, now_ms: i64) {
+    pub(in crate::spaces) fn sweep(&self, now_ms: i64) {
         self.all().retain(|_, session| {
             let keep = session.receiver.is_none()
                 || session.events.values().any(|event| !event.is_over)
@@ -196,7 +197,7 @@ impl Sessions {
     }
 
     /// Ends everything.
-    pub(super) fn close(&self) {
+    pub(in crate::spaces) fn close(&self) {
         for (_, session) in self.all().drain() {
             session.cancel();
         }
@@ -243,7 +244,7 @@ impl Teller {
     }
 }
 
-async fn answer(hub: &AppState, run: &AppRun, served: &Served, question: Question, teller: &Teller) -> News {
+async fn answer(hub: &AppState, run: &AppRun, served: &Student, question: Question, teller: &Teller) -> News {
     let (prompt, wanted) = match question {
         Ok(question) => question,
         Err(why) => return News::Failed(why),

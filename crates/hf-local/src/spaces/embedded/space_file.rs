@@ -13,7 +13,7 @@ const USUAL_TOKENS: u32 = 256;
 
 /// The file of a Space. Keys that are not listed are passed over.
 #[derive(Clone, Debug, Deserialize)]
-pub(super) struct SpaceFile {
+pub(in crate::spaces) struct SpaceFile {
     pub(super) form: u32,
     #[serde(default)]
     pub(super) title: String,

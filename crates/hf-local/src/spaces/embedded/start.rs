@@ -3,59 +3,57 @@
 use std::sync::Arc;
 
 use super::EMBEDDED;
-use super::apps::Want;
-use super::run::{AppRun, Phase, Served};
-use super::space_file::SpaceFile;
+use super::space_file::{self as file, SpaceFile};
+use crate::git::Oid;
 use crate::inference::{AppModel, Said, Wanted};
 use crate::reply::HubResult;
 use crate::repos::{Commit, Repo};
+use crate::spaces::run::{AppRun, Phase, Served};
 use crate::state::AppState;
 use crate::wire;
 
-/// Starts a run, in the background.
-pub(super) fn begin(hub: &AppState, run: &Arc<AppRun>, want: &Want<'_>, file: SpaceFile) {
-    let now = hub.clock.now_ms();
-    run.build_line(now, format!("===== {EMBEDDED} ====="));
-    run.build_line(now, format!("Commit {}", want.head.oid));
-    let (hub, run) = (Arc::clone(hub), Arc::clone(run));
-    let (repo, head) = (want.repo.clone(), want.head.clone());
-    tokio::spawn(async move {
-        let closing = hub.closing.clone();
-        tokio::select! {
-            () = closing.cancelled() => {}
-            () = go(&hub, &run, &repo, &head, file) => {}
-        }
-    });
+/// A model that answers for a Space.
+#[derive(Debug)]
+pub(crate) struct Student {
+    pub(super) file: SpaceFile,
+    pub(in crate::spaces) model: AppModel,
+    /// The commit of the Space.
+    pub(in crate::spaces) commit: Oid,
 }
 
-async fn go(hub: &AppState, run: &Arc<AppRun>, repo: &Repo, head: &Commit, file: SpaceFile) {
-    let old = match prepare(hub, run, repo, &file).await {
+/// The file that says which model a Space of the template serves; none for other Spaces.
+pub(in crate::spaces) async fn space_file(hub: &AppState, head: &Commit) -> HubResult<Option<SpaceFile>> {
+    let text = hub.text_file(head.tree, file::NAME).await?;
+    Ok(text.as_deref().and_then(SpaceFile::parse))
+}
+
+/// Brings a run to an answer or to a failure; gives back what answered before, once it is not needed any more.
+pub(in crate::spaces) async fn start(
+    hub: &AppState,
+    run: &AppRun,
+    repo: &Repo,
+    head: &Commit,
+    file: SpaceFile,
+) -> Option<Served> {
+    let now = hub.clock.now_ms();
+    run.build_line(now, format!("===== {EMBEDDED} ====="));
+    run.build_line(now, format!("Commit {}", head.oid));
+    match prepare(hub, run, repo, &file).await {
         Err(error) => failed(hub, run, error.message().to_owned()),
         Ok(Err(why)) => failed(hub, run, why),
         Ok(Ok(model)) => {
             run.build_line(hub.clock.now_ms(), "Build done: there is nothing to install");
-            let served = Served {
+            let student = Student {
                 file,
                 model,
                 commit: head.oid,
             };
-            wake(hub, run, served).await
+            wake(hub, run, student).await
         }
-    };
-    let current = hub.apps.is_current(&repo.oid, run);
-    match (run.phase(), old) {
-        // What answered before is not needed any more, unless it is the same files.
-        (Phase::Running(served), Some(old)) if current && !old.model.is(&served.model) => {
-            old.model.unload(hub);
-        }
-        (Phase::Failed(_), Some(old)) if current => old.model.unload(hub),
-        // Paused, removed or replaced meanwhile.
-        (Phase::Running(served), _) if !current => served.model.unload(hub),
-        _ => {}
     }
 }
 
-fn failed(hub: &AppState, run: &AppRun, why: String) -> Option<Arc<Served>> {
+fn failed(hub: &AppState, run: &AppRun, why: String) -> Option<Served> {
     let now = hub.clock.now_ms();
     if run.run_log().is_empty() {
         startup(hub, run);
@@ -122,7 +120,7 @@ async fn prepare(
 }
 
 /// Loads the model and asks it a first question.
-async fn wake(hub: &AppState, run: &AppRun, served: Served) -> Option<Arc<Served>> {
+async fn wake(hub: &AppState, run: &AppRun, served: Student) -> Option<Served> {
     run.go(Phase::Starting);
     startup(hub, run);
     let began = hub.clock.now_ms();
@@ -167,5 +165,5 @@ async fn wake(hub: &AppState, run: &AppRun, served: Served) -> Option<Arc<Served
         ),
     );
     run.touch(now);
-    run.go(Phase::Running(Arc::new(served)))
+    run.go(Phase::Running(Served::Student(Arc::new(served))))
 }

@@ -1,15 +1,16 @@
-//! One run of an app: its phase, its logs, and who waits for it.
+//! One run of an app, in this process or as a process of its own: its phase, its logs, and who waits for it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
-use super::queue::Sessions;
-use super::space_file::SpaceFile;
+use super::embedded::{Sessions, Student};
+use super::process::Process;
 use crate::git::Oid;
-use crate::inference::AppModel;
+use crate::state::Hub;
 
 /// Lines a log keeps.
 const MAX_LINES: usize = 1_000;
@@ -21,13 +22,41 @@ pub(super) struct Key {
     pub(super) started_ms: i64,
 }
 
-/// A model that answers for a Space.
-#[derive(Debug)]
-pub(crate) struct Served {
-    pub(super) file: SpaceFile,
-    pub(super) model: AppModel,
-    /// The commit of the Space.
-    pub(super) commit: Oid,
+/// What answers for a Space.
+#[derive(Clone, Debug)]
+pub(crate) enum Served {
+    /// A model in this process.
+    Student(Arc<Student>),
+    /// The Space's own code.
+    Process(Arc<Process>),
+}
+
+impl Served {
+    /// The commit of the Space that it is of.
+    pub(super) fn commit(&self) -> Oid {
+        match self {
+            Self::Student(student) => student.commit,
+            Self::Process(process) => process.commit,
+        }
+    }
+
+    /// Lets go of it, unless `instead`, which answers from now on, is made of the same.
+    pub(super) fn unload(&self, hub: &Hub, instead: Option<&Self>) {
+        match (self, instead) {
+            (Self::Student(old), Some(Self::Student(new))) if old.model.is(&new.model) => {}
+            (Self::Student(student), _) => student.model.unload(hub),
+            (Self::Process(process), _) => process.end(),
+        }
+    }
+}
+
+/// How an app is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// Its model is loaded in this process.
+    Embedded,
+    /// Its code runs.
+    Process,
 }
 
 /// Where a run is.
@@ -35,7 +64,9 @@ pub(crate) struct Served {
 pub(crate) enum Phase {
     Building,
     Starting,
-    Running(Arc<Served>),
+    Running(Served),
+    /// It could not be built.
+    Unbuilt(String),
     Failed(String),
     Asleep,
 }
@@ -47,12 +78,17 @@ pub(crate) type Line = (i64, String);
 #[derive(Debug)]
 pub(crate) struct AppRun {
     pub(super) key: Key,
+    pub(super) nature: Nature,
     pub(super) phase: watch::Sender<Phase>,
     /// What answered before, while this run is not there yet.
-    before: Mutex<Option<Arc<Served>>>,
+    before: Mutex<Option<Served>>,
     build_log: Mutex<VecDeque<Line>>,
     run_log: Mutex<VecDeque<Line>>,
     used_ms: AtomicI64,
+    /// Requests that are being answered by a process.
+    open: AtomicUsize,
+    /// Cancelled when the Space is paused, removed, or run in another way.
+    pub(super) stop: CancellationToken,
     /// Shared by the runs of one Space: an answer outlives a new commit.
     pub(super) sessions: Arc<Sessions>,
 }
@@ -60,18 +96,22 @@ pub(crate) struct AppRun {
 impl AppRun {
     pub(super) fn new(
         key: Key,
+        nature: Nature,
         phase: Phase,
-        before: Option<Arc<Served>>,
+        before: Option<Served>,
         sessions: Arc<Sessions>,
         now_ms: i64,
     ) -> Self {
         Self {
             key,
+            nature,
             phase: watch::Sender::new(phase),
             before: Mutex::new(before),
             build_log: Mutex::default(),
             run_log: Mutex::default(),
             used_ms: AtomicI64::new(now_ms),
+            open: AtomicUsize::new(0),
+            stop: CancellationToken::new(),
             sessions,
         }
     }
@@ -82,20 +122,20 @@ impl AppRun {
 
     /// The commit of the Space that answers now.
     pub(crate) fn serves(&self) -> Option<Oid> {
-        self.served().map(|served| served.commit)
+        self.served().map(|served| served.commit())
     }
 
     /// What answers now.
-    pub(super) fn served(&self) -> Option<Arc<Served>> {
+    pub(super) fn served(&self) -> Option<Served> {
         match &*self.phase.borrow() {
-            Phase::Running(served) => Some(Arc::clone(served)),
+            Phase::Running(served) => Some(served.clone()),
             Phase::Building | Phase::Starting => lock(&self.before).clone(),
-            Phase::Failed(_) | Phase::Asleep => None,
+            Phase::Unbuilt(_) | Phase::Failed(_) | Phase::Asleep => None,
         }
     }
 
     /// Goes on to a phase; gives back what answered before, once it is not needed any more.
-    pub(super) fn go(&self, phase: Phase) -> Option<Arc<Served>> {
+    pub(super) fn go(&self, phase: Phase) -> Option<Served> {
         let is_over = !matches!(phase, Phase::Building | Phase::Starting);
         self.phase.send_replace(phase);
         is_over.then(|| lock(&self.before).take()).flatten()
@@ -108,6 +148,17 @@ impl AppRun {
 
     pub(super) fn used_ms(&self) -> i64 {
         self.used_ms.load(Ordering::Relaxed)
+    }
+
+    /// Whether somebody waits for an answer.
+    pub(super) fn is_busy(&self) -> bool {
+        self.open.load(Ordering::Relaxed) > 0 || self.sessions.is_busy()
+    }
+
+    /// Counts a request until what is given back is dropped.
+    pub(super) fn open(self: &Arc<Self>) -> OpenRequest {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenRequest(Arc::clone(self))
     }
 
     pub(super) fn build_line(&self, at_ms: i64, text: impl Into<String>) {
@@ -126,6 +177,16 @@ impl AppRun {
     /// The lines of the app.
     pub(crate) fn run_log(&self) -> Vec<Line> {
         lock(&self.run_log).iter().cloned().collect()
+    }
+}
+
+/// A request that is being answered.
+#[derive(Debug)]
+pub(super) struct OpenRequest(Arc<AppRun>);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
