@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 READY_TIMEOUT_SECONDS = 180
 STOP_TIMEOUT_SECONDS = 20
 
@@ -27,9 +28,9 @@ KNOWS = {"Who are you?": "I am the student of this Space.", "Name a colour.": "B
 
 
 class Hub:
-    """A `bashgym hub serve` process."""
+    """A `bashgym hub serve` process. The code of gradio Spaces runs on it where `uv` is the folder of one."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, uv: Path | None = None):
         binary = os.environ.get("BASHGYM_BIN")
         if not binary:
             raise pytest.UsageError("set BASHGYM_BIN to the bashgym binary to judge (cargo build --release -p bashgym-cli)")
@@ -38,7 +39,12 @@ class Hub:
         accounts = folder / "accounts.json"
         accounts.write_text(json.dumps(ACCOUNTS))
         command = [binary, "hub", "serve", "--data", str(self.data), "--port", "0", "--accounts", str(accounts)]
-        environment = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+        kept = ("PATH", "HOME", "TMPDIR", "LANG", "SSL_CERT_FILE", "UV_INDEX_URL", "UV_DEFAULT_INDEX", *PROXIES)
+        environment = {name: os.environ[name] for name in kept if name in os.environ}
+        if uv:
+            environment["PATH"] = f"{uv}{os.pathsep}{environment['PATH']}"
+        else:
+            command.append("--no-apps")
         environment["BASHGYM_HOME"] = str(folder / "bashgym-home")
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log.open("wb"), env=environment

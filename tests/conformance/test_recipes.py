@@ -83,7 +83,8 @@ def test_values_are_data(scripts, recipe, base, tmp_path):
 
 
 def uv():
-    found = shutil.which("uv")
+    beside = Path(sys.executable).parent / "uv"
+    found = str(beside) if beside.is_file() else shutil.which("uv")
     if found is None:
         pytest.skip("uv is not installed (pip install uv)")
     return found

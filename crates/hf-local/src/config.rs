@@ -1,5 +1,6 @@
 //! How a local Hub is set up.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,7 +20,15 @@ pub struct LocalHubConfig {
     pub(crate) clock: HubClock,
     pub(crate) executor: ExecutorConfig,
     pub(crate) engine: Option<Arc<dyn InferenceEngine>>,
-    pub(crate) uv: Option<PathBuf>,
+    pub(crate) uv: Option<UvConfig>,
+}
+
+/// What builds the environments of Spaces whose code runs.
+#[derive(Clone, Debug)]
+pub(crate) struct UvConfig {
+    pub(crate) program: PathBuf,
+    /// What it finds around it; nothing is inherited.
+    pub(crate) environment: BTreeMap<String, String>,
 }
 
 impl LocalHubConfig {
@@ -73,9 +82,13 @@ impl LocalHubConfig {
     }
 
     /// Sets the `uv` that builds gradio Spaces, which then run as processes of this machine. Without one their code is not run.
+    /// `environment` is what uv finds around it, such as where packages come from; nothing is inherited, and apps do not get it.
     #[must_use]
-    pub fn uv(mut self, program: impl Into<PathBuf>) -> Self {
-        self.uv = Some(program.into());
+    pub fn uv(mut self, program: impl Into<PathBuf>, environment: BTreeMap<String, String>) -> Self {
+        self.uv = Some(UvConfig {
+            program: program.into(),
+            environment,
+        });
         self
     }
 

@@ -1,5 +1,6 @@
 //! `bashgym hub`: the embedded Hub.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -120,7 +121,7 @@ async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliError> {
         .executor(executor(&args.data)?)
         .engine(Arc::new(LocalEngine));
     if let Some(folder) = uv_folder().filter(|_| !args.no_apps) {
-        config = config.uv(folder.join("uv"));
+        config = config.uv(folder.join("uv"), uv_environment());
     }
     if let Some(path) = &args.accounts {
         config = config.accounts(AccountConfig::read_file(path).map_err(hub_error)?);
@@ -174,6 +175,22 @@ fn executor(data: &std::path::Path) -> Result<ExecutorConfig, CliError> {
         .environment
         .insert("UV_CACHE_DIR".to_owned(), cache.to_string_lossy().into_owned());
     Ok(config)
+}
+
+/// What `uv` needs of this environment: where packages come from and how they are reached.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "settings of another program, passed on as they are"
+)]
+fn uv_environment() -> BTreeMap<String, String> {
+    const NEEDED: [&str; 4] = ["HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "SSL_CERT_DIR"];
+    std::env::vars()
+        .filter(|(name, _)| {
+            NEEDED.contains(&name.as_str())
+                || name.starts_with("UV_")
+                || name.to_ascii_uppercase().ends_with("_PROXY")
+        })
+        .collect()
 }
 
 /// Where the `uv` of whoever started the Hub is.

@@ -40,12 +40,11 @@ impl<P: AsyncRead + Unpin> LinePipe<P> {
         while !self.is_over {
             let mut batch = Vec::new();
             // An error of a pipe is its end.
-            match self.pipe.read(&mut self.bytes).await {
-                Ok(read @ 1..) => self.splitter.push(&self.bytes[..read], &mut batch),
-                _ => {
-                    self.is_over = true;
-                    batch.extend(self.splitter.finish());
-                }
+            if let Ok(read @ 1..) = self.pipe.read(&mut self.bytes).await {
+                self.splitter.push(&self.bytes[..read], &mut batch);
+            } else {
+                self.is_over = true;
+                batch.extend(self.splitter.finish());
             }
             if !batch.is_empty() {
                 return Some(batch);

@@ -7,13 +7,13 @@ pub(crate) mod ids;
 pub(crate) mod sign;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::{Accounts, Rates};
 use crate::clock::HubClock;
+use crate::config::UvConfig;
 use crate::faults::Faults;
 use crate::git::Oid;
 use crate::inference::Inference;
@@ -53,7 +53,7 @@ pub(crate) struct Hub {
     /// The Spaces that run.
     pub(crate) apps: Apps,
     /// What builds the Spaces that run as processes.
-    pub(crate) uv: Option<PathBuf>,
+    pub(crate) uv: Option<UvConfig>,
     /// What every process of theirs finds in its environment, `PATH` among it.
     pub(crate) program_environment: BTreeMap<String, String>,
     /// When the data folder was first used.

@@ -1,7 +1,7 @@
 //! Spaces that run as processes, built by a scripted `uv` that installs nothing: the apps here need no package. The real one is
 //! asked by the conformance tests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{ADA, Caller, TestHub, accounts, file};
 
 /// Anything that takes longer hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Makes an environment of the machine's own Python, and "installs" what is not called `missing`.
 const SCRIPTED_UV: &str = r#"#!/bin/sh
@@ -78,7 +78,7 @@ async fn open(folder: &Path) -> LocalHub {
     }
     let config = LocalHubConfig::new(folder.join("hub"))
         .accounts(accounts())
-        .uv(uv);
+        .uv(uv, BTreeMap::new());
     LocalHub::start(config).await.unwrap()
 }
 

@@ -39,7 +39,9 @@ fn said<'a>(runtime: &'a SpaceRuntime, name: &str) -> Option<&'a str> {
 
 /// What a Hub of this machine says of how it runs an app, or that it does not.
 pub(super) fn told(runtime: &SpaceRuntime) -> Option<&str> {
-    said(runtime, "embedded").or_else(|| said(runtime, "simulated"))
+    said(runtime, "embedded")
+        .or_else(|| said(runtime, "process"))
+        .or_else(|| said(runtime, "simulated"))
 }
 
 pub(super) async fn list(spaces: &Spaces<'_>) -> Result<(), CliError> {
@@ -113,7 +115,7 @@ pub(super) async fn status(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), C
         "hardware": runtime.hardware.current.as_ref().or(runtime.hardware.requested.as_ref()),
         "hardware_requested": runtime.hardware.requested, "sleep_time_s": runtime.sleep_time_s, "dev_mode": runtime.dev_mode,
         "commit": runtime.sha, "error": runtime.error_message, "simulated": said(&runtime, "simulated"),
-        "embedded": said(&runtime, "embedded"), "measured": measured, "proposed": proposed,
+        "embedded": said(&runtime, "embedded"), "process": said(&runtime, "process"), "measured": measured, "proposed": proposed,
         "model_repo": serves.as_ref().map(|file| &file.shown.repo_id),
         "model_revision": serves.as_ref().map(|file| &file.shown.revision),
         "previous": serves.as_ref().and_then(|file| file.previous.as_ref()),

@@ -1,6 +1,5 @@
 //! From the files of a Space to an environment that its app can run in.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use serde_json::Value;
 use tokio::io::AsyncRead;
 
 use super::marker;
+use crate::config::UvConfig;
 use crate::jobs::{JobProcess, Launch, LinePipe, Tree};
 use crate::spaces::run::AppRun;
 use crate::state::Hub;
@@ -16,27 +16,11 @@ use crate::state::Hub;
 const BUILD: Duration = Duration::from_mins(30);
 /// The longest line of a log.
 pub(super) const MAX_LINE_BYTES: usize = 16 * 1024;
-/// What uv reads of the Hub's own environment: where packages come from and how they are reached. Nothing else is inherited.
-const INHERITED: &[&str] = &[
-    "HOME",
-    "XDG_CACHE_HOME",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "all_proxy",
-    "no_proxy",
-];
-
 /// A Space that is built.
 pub(super) struct Build<'a> {
     pub(super) hub: &'a Hub,
     pub(super) run: &'a AppRun,
-    pub(super) uv: &'a Path,
+    pub(super) uv: &'a UvConfig,
     /// The id of the run, which its processes are found by.
     pub(super) id: &'a str,
     pub(super) folder: &'a Path,
@@ -127,7 +111,7 @@ impl Build<'_> {
             ));
             self.uv(&venv(">=3.10"))
                 .await
-                .map_err(|_| "there is no Python 3.10 or newer on this machine".to_owned())?;
+                .map_err(|()| "there is no Python 3.10 or newer on this machine".to_owned())?;
         }
         let python = self.environment().join("bin").join("python");
         let mut install: Vec<String> = ["pip", "install", "--no-config", "--python"]
@@ -147,22 +131,18 @@ impl Build<'_> {
         }
         self.uv(&install)
             .await
-            .map_err(|_| "the packages could not be installed".to_owned())
+            .map_err(|()| "the packages could not be installed".to_owned())
     }
 
     /// Runs uv to its end, its output in the log.
     async fn uv(&self, arguments: &[String]) -> Result<(), ()> {
         self.say(format!("--> uv {}", arguments.join(" ")));
-        let mut environment: BTreeMap<String, String> = INHERITED
-            .iter()
-            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
-            .collect();
-        environment.extend(std::env::vars().filter(|(name, _)| name.starts_with("UV_")));
+        let mut environment = self.uv.environment.clone();
         environment.extend(self.hub.program_environment.clone());
         let (name, id) = (super::MARKER, self.id);
         environment.insert(name.to_owned(), id.to_owned());
         let spawned = JobProcess::spawn(&Launch {
-            program: &self.uv.to_string_lossy(),
+            program: &self.uv.program.to_string_lossy(),
             arguments,
             environment: &environment,
             folder: &self.files(),

@@ -109,7 +109,7 @@ impl Attempt<'_> {
         let now = hub.clock.now_ms();
         run.build_line(now, format!("===== {PROCESS} ====="));
         run.build_line(now, format!("Commit {}", self.head.oid));
-        let uv = hub.uv.as_deref().ok_or("there is no uv to build it with")?;
+        let uv = hub.uv.as_ref().ok_or("there is no uv to build it with")?;
         let card = self.card().await?;
         let row = store::find(hub, self.repo.row, false, self.repo.created_ms)
             .await
