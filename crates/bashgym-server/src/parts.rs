@@ -266,6 +266,8 @@ pub struct ServerParts {
     pub roots: Arc<Roots>,
     /// The folder for datasets built here, one folder each.
     pub datasets_dir: PathBuf,
+    /// The folder for what was asked and answered about many rows.
+    pub bulk_dir: PathBuf,
     /// The folder for what a plan looks at for a moment.
     pub work_dir: PathBuf,
     /// The models behind the gateway's names.

@@ -9,7 +9,7 @@ const NAMED: &[(&str, &[&str])] = &[
         "/api/hf/jobs/",
         &["logs", "metrics", "labels", "ports", "duplicate"],
     ),
-    ("/api/hf/datasets/", &["rows", "card"]),
+    ("/api/hf/datasets/", &["rows", "card", "pull"]),
     (
         "/api/hf/spaces/",
         &[

@@ -258,7 +258,7 @@ impl Problem {
         self
     }
 
-    fn with_hint(mut self, hint: Option<String>) -> Self {
+    pub(crate) fn with_hint(mut self, hint: Option<String>) -> Self {
         self.hints.extend(hint);
         self
     }

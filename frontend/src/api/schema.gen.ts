@@ -39,6 +39,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/bulk": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Asks a model about many rows, as a task: rows in other words, judged, without repetition, or made of prompts.
+         * @description Within the budget; each answer is kept, so that the same request goes on after a crash, a cap or a cancel without paying twice. With
+         *     `dry_run` the result is the price. What is sent passes the secret gate, unless the Hub is on this machine.
+         */
+        post: operations["post_bulk"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/capability": {
         parameters: {
             query?: never;
@@ -268,6 +289,26 @@ export interface paths {
         get: operations["get_hf_datasets_repo_card"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/hf/datasets/{repo}/pull": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Fetches a dataset from the Hub into a dataset here, as a task; 409 when there is one of this name. Half of one is not shown, and the
+         *     same request goes on with it.
+         */
+        post: operations["post_hf_datasets_repo_pull"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1769,6 +1810,106 @@ export interface components {
              */
             rows_of_session: number | null;
         };
+        /** @description Work over many rows. */
+        BulkRequest: {
+            /** @description What is done to which rows. */
+            work: components["schemas"]["BulkWork"];
+            /**
+             * @description The model, with `:fastest`, `:cheapest`, `:preferred` or a provider behind it if you like.
+             * @example org/name:cheapest
+             */
+            model: string;
+            /** @description The name of the dataset to write: a new one, or that of the same work, which then goes on. */
+            out: string;
+            /** @description Tell how many calls, tokens and dollars it will take, and ask nobody. */
+            dry_run?: boolean;
+            /**
+             * Format: int32
+             * @description Calls at a time, 1 to 256; 8 without it.
+             */
+            concurrency?: number | null;
+            /** @description Ask even if nobody names the price; it counts as unknown. */
+            allow_unknown_price?: boolean;
+            /** @description Send again what was sent before a crash without an answer that is known; it may then be paid twice. */
+            retry_unclear?: boolean;
+        };
+        /** @description What is done to which rows. */
+        BulkWork: {
+            /** @description The name of a dataset that was built here. */
+            dataset: string;
+            /**
+             * Format: int32
+             * @description New prompts for each row, 1 to 8; 1 without it.
+             */
+            variations?: number | null;
+            /**
+             * Format: double
+             * @description How much they may differ, 0 to 2; 0.8 without it.
+             */
+            temperature?: number | null;
+            /** @enum {string} */
+            command: "augment";
+        } | {
+            /** @description The name of a dataset that was built here. */
+            dataset: string;
+            /** @description What the judge goes by, from 5 down to 1; whether the goal was reached without it. */
+            rubric?: string | null;
+            /** @description A file of labels below an allowed folder, to measure the judge's agreement. */
+            labels?: string | null;
+            /** @description The most characters of a session that the judge gets; 24,000 without it. */
+            max_chars?: number | null;
+            /**
+             * Format: double
+             * @description Leave out rows whose joined score is lower.
+             */
+            drop_below?: number | null;
+            /** @enum {string} */
+            command: "score";
+        } | {
+            /** @description The name of a dataset that was built here. */
+            dataset: string;
+            /**
+             * Format: float
+             * @description From which cosine on two rows say the same, above 0.5 and at most 1; 0.95 without it.
+             */
+            threshold?: number | null;
+            /** @enum {string} */
+            command: "dedup";
+        } | {
+            /** @description A file of prompts below an allowed folder: one a line, JSON with `prompt` or `messages`, or plain text. */
+            prompts: string;
+            /**
+             * Format: int32
+             * @description Answers to each prompt, 1 to 1,000; 1 without it.
+             */
+            samples?: number | null;
+            /** @description What the model is told to be. */
+            system?: string | null;
+            /**
+             * Format: int32
+             * @description The most tokens of an answer; 1,024 without it.
+             */
+            max_tokens?: number | null;
+            /**
+             * Format: double
+             * @description How much answers may differ, 0 to 2; 0.7 without it.
+             */
+            temperature?: number | null;
+            /** @description `distillation`, or `sft`, which the embedded engine trains on; `distillation` without it. */
+            rows?: string | null;
+            /**
+             * Format: double
+             * @description The share of prompts held out for validation, above 0 and below 1; 0.1 without it.
+             */
+            val_fraction?: number | null;
+            /**
+             * Format: int64
+             * @description Decides which prompts are held out; 42 without it.
+             */
+            seed?: number | null;
+            /** @enum {string} */
+            command: "generate";
+        };
         /** @description Calls, added up. */
         CallUsage: {
             /** @description The model, provider, day or purpose; empty for the total. */
@@ -2883,7 +3024,7 @@ export interface components {
             items: {
                 /** @description Its id. */
                 id: string;
-                /** @description `session_import`, `dataset_build`, `dataset_upload`, `space_deploy` or `run`. */
+                /** @description `session_import`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`. */
                 kind: string;
                 /**
                  * @description How it stands.
@@ -2968,6 +3109,13 @@ export interface components {
         Proof: {
             /** @description Keyed BLAKE3 of the server's port and the nonce, in hexadecimal. */
             proof: string;
+        };
+        /** @description A dataset to fetch. */
+        PullRequest: {
+            /** @description Its name here; that of the repository without it. */
+            name?: string | null;
+            /** @description The branch, tag or commit; main without it. */
+            revision?: string | null;
         };
         /** @description What strategies would have come to with the calls that were made. */
         ReplayReport: {
@@ -3728,7 +3876,7 @@ export interface components {
         TaskView: {
             /** @description Its id. */
             id: string;
-            /** @description `session_import`, `dataset_build`, `dataset_upload`, `space_deploy` or `run`. */
+            /** @description `session_import`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`. */
             kind: string;
             /**
              * @description How it stands.
@@ -4246,6 +4394,149 @@ export interface operations {
             };
             /** @description Too many wrong keys. */
             429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_bulk: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key again is the same task */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BulkRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The Hub does not answer as a Hub does. */
+            502: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5935,6 +6226,152 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Card"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The Hub does not answer as a Hub does. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_hf_datasets_repo_pull: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key again is the same task */
+                "Idempotency-Key"?: string | null;
+            };
+            path: {
+                /** @description The repository, with or without its namespace */
+                repo: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PullRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
                 };
             };
             /** @description The request cannot be read. */

@@ -18,6 +18,7 @@ mod generate;
 mod journal;
 mod output;
 mod rows;
+mod run;
 mod runner;
 mod score;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub use generate::Generate;
 pub use journal::{CallState, Journal};
 pub use output::PROVENANCE_FILE;
 pub use rows::{AnyRow, RowFolder};
+pub use run::{BulkMeans, BulkRun, report};
 pub use runner::{Counts, Ran, RunOptions, Runner, Stopped};
 pub use score::{RUBRIC, Score, read_labels};
 pub use work::{AskIter, Estimate, Making, Work, ask_stream, check_output, estimate, work_id};

@@ -1,4 +1,4 @@
-//! The long work on datasets: building one from sessions, sending one to the Hub. Each goes on after a crash.
+//! The long work on datasets: building one from sessions, sending one to the Hub, fetching one. Each goes on after a crash.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use bashgym_core::publish::{BuildConfig, BuildProgress, DatasetBuild, PublishGate, build_dataset_dir};
 use bashgym_core::task::{TaskContext, TaskError, TaskHandler, TaskProgress};
-use hf_core::{Namespace, RepoId};
-use hf_datasets::{DatasetConfig, HfDatasetManager, Progress, TransferEvent};
+use hf_core::{Namespace, RepoId, RepoType, Revision};
+use hf_datasets::{DatasetConfig, DownloadOptions, HfDatasetManager, Progress, RepoFiles, TransferEvent};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -22,6 +22,8 @@ use crate::roots::folder_name;
 pub(crate) const BUILD: &str = "dataset_build";
 /// The kind of an upload.
 pub(crate) const UPLOAD: &str = "dataset_upload";
+/// The kind of a pull.
+pub(crate) const PULL: &str = "dataset_pull";
 
 /// What a build is told.
 #[derive(Debug, Serialize, Deserialize)]
@@ -157,6 +159,75 @@ async fn send(
         "repo_id": uploaded.repo_id.to_string(), "revision": uploaded.revision, "url": uploaded.url,
         "private": input.private,
     }))
+}
+
+/// What a pull is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PullInput {
+    pub(crate) repo_id: RepoId,
+    pub(crate) revision: Revision,
+    /// The dataset's name here.
+    pub(crate) name: String,
+    /// Which Hub it was asked for on.
+    pub(crate) hub: String,
+}
+
+/// Fetches a dataset from the Hub. It is there under its name when all of it is; begun again, it goes on where it stopped.
+pub(crate) struct Pull(pub(crate) ServerParts);
+
+#[async_trait]
+impl TaskHandler for Pull {
+    async fn run(&self, task: &TaskContext) -> Result<Value, TaskError> {
+        let input: PullInput = task.input()?;
+        let parts = self.0.clone();
+        let fetching = apart(task, move |told| fetch(parts, input, told));
+        fetching.await.map_err(|problem| failed(&problem))
+    }
+}
+
+async fn fetch(
+    parts: ServerParts,
+    input: PullInput,
+    told: mpsc::Sender<TaskProgress>,
+) -> Result<Value, Problem> {
+    let hub = parts.composition.connect().await?;
+    same_hub(&hub, &input.hub)?;
+    let name = folder_name(&input.name)?;
+    let of = blake3::hash(format!("{name}\n{}\n{}", input.repo_id, input.revision).as_bytes()).to_hex();
+    let half = parts.datasets_dir.join(".pulls").join(&of[..32]);
+    let storage = |error: std::io::Error| {
+        tracing::error!(%error, "a pulled dataset could not be put in its place");
+        Problem::new(Code::Storage, "the dataset could not be put in its place")
+    };
+    tokio::fs::create_dir_all(&half).await.map_err(storage)?;
+    let sent = Mutex::new(Sent::default());
+    let options = DownloadOptions {
+        revision: input.revision,
+        progress: Progress::new(move |event: &TransferEvent| {
+            let progress = sent.lock().unwrap_or_else(PoisonError::into_inner).take(event);
+            let _ = told.try_send(progress);
+        }),
+        ..DownloadOptions::default()
+    };
+    let snapshot = RepoFiles::new(&hub.client, RepoType::Dataset, input.repo_id.clone())
+        .download_snapshot(&half, &options)
+        .await?;
+    let place = parts.datasets_dir.join(name);
+    if place.exists() {
+        return Err(taken(name));
+    }
+    tokio::fs::rename(&half, &place).await.map_err(storage)?;
+    let received: u64 = snapshot.files.iter().map(|file| file.received_bytes).sum();
+    Ok(json!({
+        "name": input.name, "repo_id": input.repo_id, "revision": snapshot.revision, "files": snapshot.files.len(),
+        "bytes_received": received, "is_of_sessions": place.join("metadata.json").is_file(),
+    }))
+}
+
+/// There is a dataset of this name.
+pub(crate) fn taken(name: &str) -> Problem {
+    Problem::new(Code::Conflict, format!("there is a dataset {name} here already"))
+        .hint("give it another `name`")
 }
 
 /// Refuses to do on one Hub what was asked for on another.

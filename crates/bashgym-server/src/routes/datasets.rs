@@ -2,14 +2,14 @@
 
 use axum::extract::State;
 use bashgym_core::task::NewTask;
-use hf_core::{Namespace, RepoId};
+use hf_core::{Namespace, RepoId, Revision};
 use hf_datasets::{DatasetViewer, HfDatasetManager, MAX_PAGE_ROWS, ViewerState};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use super::dataset_tasks::{BUILD, BuildInput, UPLOAD, UploadInput};
+use super::dataset_tasks::{BUILD, BuildInput, PULL, PullInput, UPLOAD, UploadInput, taken};
 use super::sessions::inputs;
 use super::tasks::TaskView;
 use crate::audit::Did;
@@ -190,6 +190,52 @@ pub(crate) async fn upload(
         hub: hub.target().hub,
     };
     submit(&state, UPLOAD, json!(input), &headers).await
+}
+
+/// A dataset to fetch.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PullRequest {
+    /// Its name here; that of the repository without it.
+    #[schema(
+        min_length = 1,
+        max_length = 96,
+        pattern = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,95}$"
+    )]
+    name: Option<String>,
+    /// The branch, tag or commit; main without it.
+    revision: Option<String>,
+}
+
+/// Fetches a dataset from the Hub into a dataset here, as a task; 409 when there is one of this name. Half of one is not shown, and the
+/// same request goes on with it.
+#[utoipa::path(post, path = "/api/hf/datasets/{repo}/pull", tag = "hugging face", request_body = PullRequest,
+    params(("repo" = String, Path, description = "The repository, with or without its namespace"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key again is the same task")),
+    responses((status = 202, body = TaskView), Failures, HubFailures, Missing, Refusals))]
+pub(crate) async fn pull(
+    State(state): State<AppState>,
+    Path(repo): Path<String>,
+    headers: HeaderMap,
+    Json(request): Json<PullRequest>,
+) -> Result<(StatusCode, axum::Json<TaskView>), Problem> {
+    let hub = state.hub().await?;
+    let repo_id = hub.repo_id(&repo)?;
+    let name = folder_name(request.name.as_deref().unwrap_or_else(|| repo_id.name()))?.to_owned();
+    if state.parts.datasets_dir.join(&name).exists() {
+        return Err(taken(&name));
+    }
+    let revision = match request.revision.as_deref() {
+        Some(revision) => revision.parse::<Revision>()?,
+        None => Revision::main(),
+    };
+    let input = PullInput {
+        repo_id,
+        revision,
+        name,
+        hub: hub.target().hub,
+    };
+    submit(&state, PULL, json!(input), &headers).await
 }
 
 /// Deletes a dataset repository with all its revisions. The header `X-Confirm` repeats its full name.

@@ -3,6 +3,7 @@
 mod account;
 mod budget;
 mod built;
+mod bulk;
 mod dataset_tasks;
 mod datasets;
 mod demo;
@@ -76,6 +77,7 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(datasets::list, datasets::upload))
         .routes(routes!(datasets::remove))
         .routes(routes!(datasets::rows))
+        .routes(routes!(datasets::pull))
         .routes(routes!(built::hub_card))
         .routes(routes!(built::list, datasets::build))
         .routes(routes!(built::rows))
@@ -113,6 +115,7 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(review::decide))
         .routes(routes!(sessions::list))
         .routes(routes!(session_tasks::start))
+        .routes(routes!(bulk::start))
         .routes(routes!(session_steps::show))
         .routes(routes!(session_steps::steps))
         .routes(routes!(runs::list, runs::start))

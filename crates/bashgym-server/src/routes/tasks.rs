@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use utoipa::{IntoParams, ToSchema};
 
-use super::{dataset_tasks, runs, session_tasks, space_tasks};
+use super::{bulk, dataset_tasks, runs, session_tasks, space_tasks};
 use crate::extract::{Path, Query};
 use crate::page::{Page, PageQuery};
 use crate::parts::ServerParts;
@@ -26,7 +26,7 @@ use crate::state::AppState;
 
 /// Everything this server can do as a task.
 pub(crate) fn task_service(parts: &ServerParts, spaces: &Arc<SpaceWatch>) -> TaskService {
-    let handlers: [(&str, Arc<dyn TaskHandler>); 5] = [
+    let handlers: [(&str, Arc<dyn TaskHandler>); 7] = [
         (
             dataset_tasks::BUILD,
             Arc::new(dataset_tasks::Build(parts.clone())),
@@ -39,6 +39,8 @@ pub(crate) fn task_service(parts: &ServerParts, spaces: &Arc<SpaceWatch>) -> Tas
             session_tasks::IMPORT,
             Arc::new(session_tasks::Import(parts.clone())),
         ),
+        (dataset_tasks::PULL, Arc::new(dataset_tasks::Pull(parts.clone()))),
+        (bulk::BULK, Arc::new(bulk::Bulk(parts.clone()))),
         (runs::RUN, Arc::new(runs::Drive(parts.clone()))),
         (
             space_tasks::DEPLOY,
@@ -110,7 +112,7 @@ impl From<TaskServiceError> for Problem {
 pub(crate) struct TaskView {
     /// Its id.
     id: String,
-    /// `session_import`, `dataset_build`, `dataset_upload`, `space_deploy` or `run`.
+    /// `session_import`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`.
     kind: String,
     /// How it stands.
     #[schema(value_type = String, example = "running")]

@@ -27,6 +27,11 @@ pub(crate) struct Place {
 }
 
 pub(crate) async fn place() -> Place {
+    place_at(true).await
+}
+
+/// The same; what is called on a Hub that is not the program's own is paid for.
+pub(crate) async fn place_at(embedded: bool) -> Place {
     let folder = tempfile::tempdir().unwrap();
     let config = LocalHubConfig::new(folder.path().join("hub"))
         .accounts(vec![AccountConfig::new("ada", TOKEN).plan(Plan::Pro)]);
@@ -48,7 +53,7 @@ pub(crate) async fn place() -> Place {
     let server = Running::at_hub(HubConnection {
         client: client.clone(),
         namespace: Namespace::parse("ada").unwrap(),
-        embedded: true,
+        embedded,
         job_token: None,
     })
     .await;
@@ -97,7 +102,7 @@ impl Place {
     }
 
     /// Asks for long work, and waits until it is done.
-    async fn done(&self, path: &str, body: Value) -> Value {
+    pub(crate) async fn done(&self, path: &str, body: Value) -> Value {
         let begun = self.server.with_key("POST", path, Some(&body)).await;
         assert_eq!(begun.status, 202, "{}", begun.body);
         let task = self.over(&begun.json()).await;

@@ -192,6 +192,7 @@ pub(crate) fn parts(store: &Arc<MemoryStore>, folder: &TempDir) -> ServerParts {
         sessions: bashgym_traces::SessionIndex::new(folder.path().join("sessions.json")),
         roots: Arc::new(Roots::open([sessions])),
         datasets_dir: folder.path().join("datasets"),
+        bulk_dir: folder.path().join("bulk"),
         work_dir: folder.path().join("plan"),
         gateway: GatewayParts::default(),
     }

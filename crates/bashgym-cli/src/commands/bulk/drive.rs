@@ -1,13 +1,10 @@
 //! One piece of work from its price to its output.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use bashgym_core::bulk::{
-    Counts, Estimate, Journal, Making, Ran, Runner, Stopped, Work, ask_stream, check_output, estimate,
-    work_id,
-};
+use bashgym_core::bulk::{BulkMeans, BulkRun, Counts, Estimate, Ran, Stopped, Work, check_output, report};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -22,52 +19,52 @@ use crate::output::plain;
 /// What was asked, and where the answers are.
 pub(crate) struct Asked {
     pub(crate) ran: Ran,
-    pub(crate) journal: Arc<Journal>,
+    pub(crate) run: BulkRun,
 }
 
 /// Tells the price, asks, and writes the output; stops cleanly at a cap, a dead provider, or Ctrl-C.
 pub(crate) async fn drive(work: Arc<dyn Work>, ready: Ready, context: &Context) -> Result<(), CliError> {
     let out = check_output(&*work, &ready.out)?;
-    let Some(Asked { ran, journal }) = ask_all(&work, &ready, &out, context).await? else {
+    let Some(Asked { ran, run }) = ask_all(work, ready, &out, context).await? else {
         return Ok(());
     };
-    let result = finish(&work, &journal, &out, &ran, context).await?;
-    report(&out, &ran, result.as_ref(), context)?;
+    let gate = HomeGate::open(context)?.gate()?.into();
+    let result = run.finish(&ran, gate).await?;
+    told(&out, &ran, result.as_ref(), context)?;
     ended(ran)
 }
 
 /// Tells the price and asks; none where that is all that was wanted. `out` names the work beside its command.
 pub(crate) async fn ask_all(
-    work: &Arc<dyn Work>,
-    ready: &Ready,
+    work: Arc<dyn Work>,
+    ready: Ready,
     out: &Path,
     context: &Context,
 ) -> Result<Option<Asked>, CliError> {
     let output = context.output;
-    let journal_dir = context.home()?.join("bulk").join(work_id(&**work, out));
-    let journal = Arc::new(Journal::open(&journal_dir)?);
     // On this machine's own Hub nothing leaves it.
     let gate = if ready.connection.client.endpoint().is_loopback() {
         None
     } else {
         Some(HomeGate::open(context)?.inspector())
     };
-    let told = estimate(
-        work,
-        &ready.desk,
-        &journal,
-        gate.as_ref(),
-        ready.options.retry_unclear,
-    )
-    .await?;
-    let (dropped, damaged) = journal.damage();
+    let means = BulkMeans {
+        desk: ready.desk,
+        clock: Arc::clone(&context.clock),
+        gate,
+        options: ready.options,
+    };
+    let run = BulkRun::open(work, out, &context.home()?.join("bulk"), means)?;
+    let expected = run.estimate().await?;
+    let (dropped, damaged) = run.journal().damage();
     if output.is_json() {
         output.json(&json!({
-            "event": "plan", "command": work.command(), "model": work.model(), "out": out, "journal": journal_dir,
-            "estimate": told, "journal_dropped_bytes": dropped, "journal_damaged_lines": damaged,
+            "event": "plan", "command": run.work().command(), "model": run.work().model(), "out": out,
+            "journal": run.journal_dir(), "estimate": expected, "journal_dropped_bytes": dropped,
+            "journal_damaged_lines": damaged,
         }))?;
     } else {
-        output.note(plan(&told));
+        output.note(plan(&expected));
         if damaged > 0 {
             output.note(format!(
                 "{damaged} lines of the journal cannot be read; what they held is asked again."
@@ -77,18 +74,10 @@ pub(crate) async fn ask_all(
     if ready.dry_run {
         return Ok(None);
     }
-    let concurrency = ready.options.concurrency;
-    let runner = Runner::new(
-        ready.desk.clone(),
-        Arc::clone(&journal),
-        Arc::clone(&context.clock),
-        gate,
-        ready.options.clone(),
-    );
-    let screen = BulkScreen::new(output, told.questions);
-    let ran = ask(&runner, work, concurrency, &screen).await;
+    let screen = BulkScreen::new(output, expected.questions);
+    let ran = ask(&run, &screen).await;
     screen.finish();
-    Ok(Some(Asked { ran: ran?, journal }))
+    Ok(Some(Asked { ran: ran?, run }))
 }
 
 /// Why it ended early, if it did.
@@ -104,17 +93,12 @@ pub(crate) fn ended(ran: Ran) -> Result<(), CliError> {
 }
 
 /// Asks until all is asked, or until Ctrl-C or SIGTERM: the first one lets calls under way end, the second one does not wait for them.
-async fn ask(
-    runner: &Runner,
-    work: &Arc<dyn Work>,
-    concurrency: usize,
-    screen: &BulkScreen,
-) -> Result<Ran, CliError> {
+async fn ask(run: &BulkRun, screen: &BulkScreen) -> Result<Ran, CliError> {
     let stop = CancellationToken::new();
     let show = |counts: Counts| screen.show(counts);
     let mut terminate = signal(SignalKind::terminate())
         .map_err(|error| CliError::new(Kind::Internal, "cannot listen for signals").because(error))?;
-    let mut asking = Box::pin(runner.run(ask_stream(work, concurrency * 2), &stop, &show));
+    let mut asking = Box::pin(run.ask(&stop, &show));
     loop {
         tokio::select! {
             ran = &mut asking => return Ok(ran?),
@@ -133,45 +117,14 @@ async fn ask(
     }
 }
 
-/// Writes the output of what is there; none when there is nothing, or when it makes no sense of a part.
-async fn finish(
-    work: &Arc<dyn Work>,
-    journal: &Arc<Journal>,
-    out: &Path,
-    ran: &Ran,
-    context: &Context,
-) -> Result<Option<Value>, CliError> {
-    let counts = ran.counts;
-    let nothing = counts.answered + counts.from_journal == 0 && (counts.failed > 0 || ran.stopped.is_some());
-    if nothing || (ran.stopped.is_some() && !work.can_be_partial()) {
-        return Ok(None);
-    }
-    let complete = ran.stopped.is_none() && counts.failed == 0 && counts.unclear == 0;
-    let mut gate: bashgym_traces::Gate = HomeGate::open(context)?.gate()?.into();
-    let (work, journal, out) = (Arc::clone(work), Arc::clone(journal), PathBuf::from(out));
-    let written = tokio::task::spawn_blocking(move || {
-        work.write(Making {
-            journal: &journal,
-            out: &out,
-            gate: &mut gate,
-            complete,
-            counts,
-        })
-    })
-    .await
-    .map_err(|error| CliError::new(Kind::Internal, "writing broke off").because(error))??;
-    Ok(Some(written))
-}
-
-fn report(out: &Path, ran: &Ran, result: Option<&Value>, context: &Context) -> Result<(), CliError> {
+fn told(out: &Path, ran: &Ran, result: Option<&Value>, context: &Context) -> Result<(), CliError> {
     let output = context.output;
     let counts = ran.counts;
     if output.is_json() {
-        return output.json(&json!({
-            "event": "result", "dir": result.map(|_| out), "calls": counts, "failures": ran.failures,
-            "cost_usd": counts.nano_usd as f64 / 1e9, "complete": result.is_some_and(|it| it["complete"] == true),
-            "result": result,
-        }));
+        let mut line = report(ran, result);
+        line["event"] = json!("result");
+        line["dir"] = json!(result.map(|_| out));
+        return output.json(&line);
     }
     if result.is_some() {
         output.line(out.display())?;

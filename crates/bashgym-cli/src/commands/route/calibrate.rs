@@ -69,11 +69,11 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> Result<(), Cl
             let asked: Arc<dyn Work> = Arc::new(work.clone());
             // One journal for a model, whatever the folder: what was asked once is known.
             let name = Path::new("calibrations").join(&model.id);
-            let Some(Asked { ran, journal }) = ask_all(&asked, &ready, &name, context).await? else {
+            let Some(Asked { ran, run }) = ask_all(asked, ready, &name, context).await? else {
                 return Ok(());
             };
             ended(ran)?;
-            work.measure(&journal)?
+            work.measure(run.journal())?
         }
     };
     let output = context.output;

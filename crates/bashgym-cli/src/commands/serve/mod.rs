@@ -217,6 +217,7 @@ async fn bind(args: ServeArgs, key: ServerKey, context: &Context) -> Result<Serv
         agents,
         sessions: bashgym_traces::SessionIndex::new(home.join(SESSION_INDEX)),
         datasets_dir,
+        bulk_dir: home.join("bulk"),
         work_dir: home.join("plan"),
         gateway,
     };
