@@ -23,6 +23,7 @@ const NAMED: &[(&str, &[&str])] = &[
             "sleep-time",
             "update",
             "rollback",
+            "fit",
             "promote",
             "try",
             "duplicate",

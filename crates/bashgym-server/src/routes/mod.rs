@@ -86,6 +86,7 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(spaces::show, spaces::remove))
         .routes(routes!(spaces::update))
         .routes(routes!(spaces::rollback))
+        .routes(routes!(spaces::fit))
         .routes(routes!(spaces::promote))
         .routes(routes!(space_copy::duplicate))
         .routes(routes!(space_live::logs))

@@ -9,8 +9,8 @@ use bashgym_core::space::{SpaceBooks, deploy_options, model_access, sleep_time};
 use bashgym_core::task::{TaskContext, TaskError, TaskHandler, TaskProgress};
 use hf_core::{HfError, RepoId, Revision};
 use hf_spaces::{
-    AppLimits, DeployError, DeployEvent, DeployOptions, DeployRequest, Deployment, HfSpaceManager,
-    ModelAccess, SleepTime, SpaceConfig, SpaceHardware, SpaceStage, Visibility,
+    AppLimits, DeployError, DeployEvent, DeployOptions, DeployRequest, Fitted, HfSpaceManager, ModelAccess,
+    SleepTime, SpaceConfig, SpaceHardware, SpaceStage, Visibility,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -57,6 +57,8 @@ pub(crate) enum Change {
     Rollback,
     /// It serves what another Space serves.
     Promote { from: RepoId },
+    /// Its limits fit what its requests took.
+    Fit,
 }
 
 /// A Space to make, without the values of its secrets.
@@ -106,13 +108,12 @@ impl TaskHandler for Deploy {
         let input: DeployInput = task.input()?;
         let done = self.deploy(task, &input).await;
         self.watch.drop_secrets(&input.space);
-        let deployment = done.map_err(|problem| failed(&problem))?;
-        Ok(json!(deployment))
+        done.map_err(|problem| failed(&problem))
     }
 }
 
 impl Deploy {
-    async fn deploy(&self, task: &TaskContext, input: &DeployInput) -> Result<Deployment, Problem> {
+    async fn deploy(&self, task: &TaskContext, input: &DeployInput) -> Result<Value, Problem> {
         let hub = self.parts.composition.connect().await?;
         same_hub(&hub, &input.hub)?;
         let spaces = HfSpaceManager::new(&hub.client, hub.namespace.clone());
@@ -140,8 +141,9 @@ impl Deploy {
             () = task.canceled().cancelled() => Err(Problem::new(Code::Conflict, "it was canceled")),
         };
         match &done {
-            Ok(deployment) => {
-                let of = format!("{} with {}", input.space, deployment.model_repo);
+            Ok(told) => {
+                let model = told["model_repo"].as_str().unwrap_or("other limits");
+                let of = format!("{} with {model}", input.space);
                 note(&*self.parts.events, Did::Sent, "space_deployed", of).await;
                 self.watch.watch(&input.space);
             }
@@ -178,7 +180,7 @@ impl Deploy {
         input: &DeployInput,
         is_new: bool,
         options: &DeployOptions,
-    ) -> Result<Deployment, Problem> {
+    ) -> Result<Value, Problem> {
         let id = &input.space;
         let done = match &input.what {
             Change::Create(new) if is_new => {
@@ -193,7 +195,7 @@ impl Deploy {
                 let made = SpaceBooks::new(&self.parts.ledger, spaces)
                     .create(&name, &request, new.accept_cost, options, |_| {})
                     .await;
-                return Ok(made?);
+                return Ok(json!(made?));
             }
             Change::Create(new) => {
                 // An attempt before this one made it; whoever else did keeps it.
@@ -215,8 +217,9 @@ impl Deploy {
             }
             Change::Rollback => spaces.rollback_space(id, options).await,
             Change::Promote { from } => spaces.promote_space(from, id, options).await,
+            Change::Fit => return Ok(fitted(id, &spaces.fit_space(id, options).await?)),
         };
-        Ok(done?)
+        Ok(json!(done?))
     }
 
     async fn config(
@@ -277,6 +280,21 @@ impl Deploy {
         };
         task.progress(progress).await;
     }
+}
+
+/// What came of fitting the limits of an app.
+fn fitted(id: &RepoId, fitted: &Fitted) -> Value {
+    let (measured, before, limits) = match fitted {
+        Fitted::Changed {
+            measured,
+            before,
+            limits,
+            ..
+        } => (measured, before, limits),
+        Fitted::AsIs { measured, limits } => (measured, limits, limits),
+        _ => return json!({"space_id": id}),
+    };
+    json!({"space_id": id, "changed": before != limits, "measured": measured, "before": before, "limits": limits})
 }
 
 impl From<DeployError> for Problem {

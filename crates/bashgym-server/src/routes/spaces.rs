@@ -471,7 +471,7 @@ pub(crate) async fn update(
     change(&state, &hub, &name, what, wait, asked, &headers).await
 }
 
-/// How a Space goes back.
+/// How a Space goes back, or is fitted.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RollbackRequest {
@@ -496,6 +496,23 @@ pub(crate) async fn rollback(
     let hub = state.hub().await?;
     let (wait, asked) = (request.timeout_seconds, request.question);
     change(&state, &hub, &name, Change::Rollback, wait, asked, &headers).await
+}
+
+/// Gives the app the limits that fit what its requests took, as a task; the model stays. The result has `changed`, `measured`, `before` and
+/// `limits`. Fewer than 5 requests in the app's log are too few.
+#[utoipa::path(post, path = "/api/hf/spaces/{name}/fit", tag = "spaces", request_body = RollbackRequest,
+    params(("name" = String, Path, description = "The Space, with or without its namespace"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key again is the same task")),
+    responses((status = 202, body = TaskView), Failures, HubFailures, Missing, Refusals))]
+pub(crate) async fn fit(
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    Json(request): Json<RollbackRequest>,
+) -> Result<Begun, Problem> {
+    let hub = state.hub().await?;
+    let (wait, asked) = (request.timeout_seconds, request.question);
+    change(&state, &hub, &name, Change::Fit, wait, asked, &headers).await
 }
 
 /// Where a tried model goes.

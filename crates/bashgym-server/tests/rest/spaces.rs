@@ -256,6 +256,25 @@ async fn a_space_is_given_another_model_and_goes_back() {
 }
 
 #[tokio::test]
+async fn limits_are_not_fitted_to_too_few_requests() {
+    let place = place().await;
+    place.done("/api/hf/spaces", demo()).await;
+    let begun = place
+        .server
+        .with_key("POST", "/api/hf/spaces/demo/fit", Some(&json!({})))
+        .await;
+    let task = place.over(&begun.json()).await;
+    assert_eq!(task["error"]["code"], "invalid", "{task}");
+    assert!(
+        task["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("5 are needed")
+    );
+    place.end().await;
+}
+
+#[tokio::test]
 async fn what_a_space_is_set_to_is_changed_and_told() {
     let place = place().await;
     place.done("/api/hf/spaces", demo()).await;
