@@ -103,6 +103,16 @@ export function failureParts(message: string): { message: string; log: string[] 
   return { message: first, log: rest };
 }
 
+type Limits = { max_gpu_seconds: number; ms_per_token: number };
+
+/** What came of fitting limits. */
+export type Fitted = {
+  changed: boolean;
+  measured: { requests: number; ms_per_token: number };
+  before: Limits;
+  limits: Limits;
+};
+
 export type Deployed = {
   space_id: string;
   model_repo: string;

@@ -77,6 +77,11 @@ export const useRollback = (name: string) =>
     take(api.POST("/api/hf/spaces/{name}/rollback", { ...at(name), body: {}, headers: keyed(key) })),
   );
 
+export const useFit = (name: string) =>
+  useChange(name, ({ key }: { key: string }) =>
+    take(api.POST("/api/hf/spaces/{name}/fit", { ...at(name), body: {}, headers: keyed(key) })),
+  );
+
 export const usePromote = (name: string) =>
   useChange(name, ({ to, key }: { to: string; key: string }) =>
     take(api.POST("/api/hf/spaces/{name}/promote", { ...at(name), body: { to }, headers: keyed(key) })),

@@ -276,6 +276,27 @@ test("a change of the model is a task on the Space's own page", async () => {
   expect(screen.getByRole("button", { name: "Roll back" })).toBeDisabled();
 });
 
+test("limits are fitted, and it is said from what", async () => {
+  const user = userEvent.setup();
+  const limits = (seconds: number, ms: number) => ({ max_gpu_seconds: seconds, ms_per_token: ms });
+  const { asked } = detail(space, {
+    [`POST /api/hf/spaces/${id}/fit`]: task("queued"),
+    "GET /api/tasks/t1": task("done", {
+      result: {
+        space_id: id,
+        changed: true,
+        measured: { requests: 7, ms_per_token: 12.34 },
+        before: limits(120, 60),
+        limits: limits(30, 19),
+      },
+    }),
+  });
+  await user.click(await screen.findByRole("button", { name: "Fit limits" }));
+  await user.click(within(screen.getByRole("dialog")).getByRole("button", { name: "Fit them" }));
+  expect(await screen.findByText(/7 requests took 12.3 ms a token. A request gets 30 s at most/)).toBeVisible();
+  expect(asked.filter(({ method }) => method === "POST")).toHaveLength(1);
+});
+
 test("a Space that is not there is told so", async () => {
   detail(never);
   expect(screen.getByRole("status", { name: "Loading" })).toBeInTheDocument();

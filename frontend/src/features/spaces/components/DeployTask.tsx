@@ -9,7 +9,7 @@ import { paths } from "../../../lib/paths";
 import { FailureNote, Hint } from "../../../ui/failure";
 import { Load } from "../../../ui/load";
 import { Button, Note } from "../../../ui/parts";
-import { type Deployed, failureParts } from "../model";
+import { type Deployed, type Fitted, failureParts } from "../model";
 import { useStopTask } from "../queries";
 
 const steps = ["Model", "Files", "Build and start", "First answer"];
@@ -67,10 +67,28 @@ export function DeployTask({ id, what, clear }: { id: string; what: string; clea
   );
 }
 
+function Fit({ fitted: { changed, measured, before, limits } }: { fitted: Fitted }) {
+  const took = `${measured.requests} requests took ${measured.ms_per_token.toFixed(1)} ms a token.`;
+  return changed ? (
+    <Note tone="good" title="The limits fit now">
+      <p>
+        {took} A request gets {limits.max_gpu_seconds} s at most and {limits.ms_per_token} ms a token, instead of{" "}
+        {before.max_gpu_seconds} s and {before.ms_per_token} ms.
+      </p>
+    </Note>
+  ) : (
+    <Note tone="good" title="The limits fit already">
+      <p>{took} Nothing was changed.</p>
+    </Note>
+  );
+}
+
 function Outcome({ task, what }: { task: Schema<"TaskView">; what: string }) {
   const error = task.error as { message?: string; hint?: string } | null;
   switch (task.state) {
     case "done": {
+      const fitted = task.result as Fitted | null;
+      if (fitted?.measured) return <Fit fitted={fitted} />;
       const done = task.result as Deployed | null;
       const smoke = done?.smoke;
       return (

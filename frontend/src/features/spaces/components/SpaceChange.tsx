@@ -8,10 +8,10 @@ import { Confirm } from "../../../ui/dialog";
 import { Button, Field, Panel } from "../../../ui/parts";
 import { toast } from "../../../ui/toasts";
 import { isFree, type Space, spaceCan } from "../model";
-import { useDuplicate, usePromote, useRemoveSpace, useRollback, useUpdate } from "../queries";
+import { useDuplicate, useFit, usePromote, useRemoveSpace, useRollback, useUpdate } from "../queries";
 import { usePrice } from "./HardwareChoice";
 
-type Asking = "update" | "rollback" | "promote" | "duplicate" | "delete" | null;
+type Asking = "update" | "fit" | "rollback" | "promote" | "duplicate" | "delete" | null;
 
 /** What can be done to what a Space serves, and to the Space as a whole. */
 export function SpaceChange({ space, started }: { space: Space; started: (task: string) => void }) {
@@ -23,6 +23,7 @@ export function SpaceChange({ space, started }: { space: Space; started: (task: 
   const id = space.space_id;
   const owner = id.split("/")[0];
   const update = useUpdate(id);
+  const fit = useFit(id);
   const rollback = useRollback(id);
   const promote = usePromote(id);
   const duplicate = useDuplicate(id);
@@ -63,6 +64,9 @@ export function SpaceChange({ space, started }: { space: Space; started: (task: 
         <Button disabled={!spaceCan.goBack(space)} onClick={() => open("rollback")}>
           Roll back
         </Button>
+        <Button disabled={space.model_repo === null} onClick={() => open("fit")}>
+          Fit limits
+        </Button>
         <Button disabled={space.model_repo === null} onClick={() => open("promote")}>
           Promote
         </Button>
@@ -89,6 +93,20 @@ export function SpaceChange({ space, started }: { space: Space; started: (task: 
           put back.
         </p>
         {target("Model repository", "Its newest revision is pinned.", "me/bashgym-student")}
+      </Confirm>
+      <Confirm
+        title="Fit the limits to what requests took?"
+        open={asking === "fit"}
+        close={close}
+        action="Fit them"
+        kind="primary"
+        run={() => fit.mutateAsync({ key }).then(begun)}
+      >
+        <p>
+          The log of <code>{id}</code> tells how long its requests took; it has to tell of five at least. Limits that are
+          too high make visitors of ZeroGPU wait and cost their quota, limits that are too low cut answers off. If they
+          change, the app is rebuilt; the model stays.
+        </p>
       </Confirm>
       <Confirm
         title="Go back to the model before?"
