@@ -60,7 +60,9 @@ function Form({ started }: { started: (task: string) => void }) {
   const status = useQuery(statusQuery);
   const students = useQuery(studentsQuery);
   const create = useCreate();
-  const models = [...new Set(students.data?.items.filter((run) => run.state === "succeeded").map((run) => run.model_repo))];
+  const models = [
+    ...new Set(students.data?.items.filter((run) => run.state === "succeeded").map((run) => run.model_repo)),
+  ];
   const [typed, setModel] = useState(search.get("model"));
   const model = typed ?? models[0] ?? "";
   const [named, setName] = useState<string | null>(null);
@@ -100,138 +102,156 @@ function Form({ started }: { started: (task: string) => void }) {
   const isBilled = !isFree(hardware) && !embedded;
   const needsWord = isBilled || visibility === "public";
   return (
-    <form
-      className="split"
-      onSubmit={(event) => {
-        event.preventDefault();
-        if (create.isPending) return;
-        if (needsWord) setAsking(true);
-        else send().catch(() => {});
-      }}
-    >
-      <div className="stack">
-        <Panel title="What it serves">
-          <Field label="Model repository" hint="The revision that is the newest now is pinned: a later push changes nothing by itself.">
-            {(ids) => (
-              <>
-                <input
-                  {...ids}
-                  className="input mono"
-                  list="students"
-                  autoComplete="off"
-                  spellCheck={false}
-                  required
-                  placeholder="me/bashgym-student"
-                  value={model}
-                  onChange={(event) => setModel(event.target.value)}
-                />
-                <datalist id="students">
-                  {models.map((one) => (
-                    <option key={one} value={one} />
-                  ))}
-                </datalist>
-              </>
-            )}
-          </Field>
-          <Field label="Name of the Space">
-            {(ids) => (
-              <input
-                {...ids}
-                className="input mono"
-                autoComplete="off"
-                spellCheck={false}
-                required
-                placeholder="student-demo"
-                value={name}
-                onChange={(event) => setName(event.target.value)}
-              />
-            )}
-          </Field>
-          <Field label="First question" hint="It is only called done when it has answered this. Leave it empty to ask nothing.">
-            {(ids) => (
-              <input {...ids} className="input" value={question} onChange={(event) => setQuestion(event.target.value)} />
-            )}
-          </Field>
-        </Panel>
-        <Panel title="Where, and for whom">
-          <HardwareChoice
-            status={status.data}
-            value={hardware}
-            choose={setHardware}
-            sleep={sleep}
-            chooseSleep={setSleep}
-          />
-          <Field label="Who may see it">
-            {(ids) => (
-              <select {...ids} className="input" value={visibility} onChange={(event) => setVisibility(event.target.value)}>
-                <option value="private">Only you (private)</option>
-                <option value="protected">Everybody the app, only you its files (protected)</option>
-                <option value="public">Everybody (public)</option>
-              </select>
-            )}
-          </Field>
-          {embedded ? null : (
+    <>
+      <form
+        className="split"
+        onSubmit={(event) => {
+          event.preventDefault();
+          if (create.isPending) return;
+          if (needsWord) setAsking(true);
+          else send().catch(() => {});
+        }}
+      >
+        <div className="stack">
+          <Panel title="What it serves">
             <Field
-              label="Token that reads the model"
-              hint="Only for a private model. Make one that can read this one repository and nothing else; it becomes a secret of the Space."
+              label="Model repository"
+              hint="The revision that is the newest now is pinned: a later push changes nothing by itself."
             >
+              {(ids) => (
+                <>
+                  <input
+                    {...ids}
+                    className="input mono"
+                    list="students"
+                    autoComplete="off"
+                    spellCheck={false}
+                    required
+                    placeholder="me/bashgym-student"
+                    value={model}
+                    onChange={(event) => setModel(event.target.value)}
+                  />
+                  <datalist id="students">
+                    {models.map((one) => (
+                      <option key={one} value={one} />
+                    ))}
+                  </datalist>
+                </>
+              )}
+            </Field>
+            <Field label="Name of the Space">
               {(ids) => (
                 <input
                   {...ids}
                   className="input mono"
-                  type="password"
                   autoComplete="off"
-                  placeholder="hf_…"
-                  value={readToken}
-                  onChange={(event) => setReadToken(event.target.value)}
+                  spellCheck={false}
+                  required
+                  placeholder="student-demo"
+                  value={name}
+                  onChange={(event) => setName(event.target.value)}
                 />
               )}
             </Field>
-          )}
-          <label className="check">
-            <input type="checkbox" checked={devMode} onChange={(event) => setDevMode(event.target.checked)} />
-            <span>Dev Mode: a shell in the running app</span>
-          </label>
-        </Panel>
-      </div>
-      <div className="stack aside">
-        <Panel title="What happens">
-          <Facts>
-            <Fact label="Makes">
-              <code>
-                {owner}/{name || "…"}
-              </code>
-            </Fact>
-            <Fact label="Serves">
-              <code>{model || "…"}</code>
-            </Fact>
-            <Fact label="Costs">{embedded ? "nothing: it runs on this machine" : price}</Fact>
-            {isBilled ? <Fact label="Billed to">{owner}</Fact> : null}
-          </Facts>
-          {blocked ? (
-            <Note tone="warn" title="This hardware is not available to you">
-              <p>{sentence(blocked.why)}</p>
-              {blocked.unlock ? (
-                <p>
-                  <Hint text={sentence(blocked.unlock)} />
-                </p>
-              ) : null}
-            </Note>
-          ) : null}
-          {isZero(hardware) && !blocked && !embedded ? (
-            <p className="quiet">
-              ZeroGPU time is counted for each visitor. Your own quota and when it is full again are on the{" "}
-              <Link to={paths.account()}>account page</Link>.
-            </p>
-          ) : null}
-          {create.isError && !asking ? <FailureNote error={create.error} title="It was not begun" /> : null}
-          <div className="actions">
-            <Button type="submit" kind="primary" busy={create.isPending} disabled={!model.trim() || !name.trim()}>
-              Make the Space
-            </Button>
-          </div>
-        </Panel>
-      </div>
+            <Field
+              label="First question"
+              hint="It is only called done when it has answered this. Leave it empty to ask nothing."
+            >
+              {(ids) => (
+                <input
+                  {...ids}
+                  className="input"
+                  value={question}
+                  onChange={(event) => setQuestion(event.target.value)}
+                />
+              )}
+            </Field>
+          </Panel>
+          <Panel title="Where, and for whom">
+            <HardwareChoice
+              status={status.data}
+              value={hardware}
+              choose={setHardware}
+              sleep={sleep}
+              chooseSleep={setSleep}
+            />
+            <Field label="Who may see it">
+              {(ids) => (
+                <select
+                  {...ids}
+                  className="input"
+                  value={visibility}
+                  onChange={(event) => setVisibility(event.target.value)}
+                >
+                  <option value="private">Only you (private)</option>
+                  <option value="protected">Everybody the app, only you its files (protected)</option>
+                  <option value="public">Everybody (public)</option>
+                </select>
+              )}
+            </Field>
+            {embedded ? null : (
+              <Field
+                label="Token that reads the model"
+                hint="Only for a private model. Make one that can read this one repository and nothing else; it becomes a secret of the Space."
+              >
+                {(ids) => (
+                  <input
+                    {...ids}
+                    className="input mono"
+                    type="password"
+                    autoComplete="off"
+                    placeholder="hf_…"
+                    value={readToken}
+                    onChange={(event) => setReadToken(event.target.value)}
+                  />
+                )}
+              </Field>
+            )}
+            <label className="check">
+              <input type="checkbox" checked={devMode} onChange={(event) => setDevMode(event.target.checked)} />
+              <span>Dev Mode: a shell in the running app</span>
+            </label>
+          </Panel>
+        </div>
+        <div className="stack aside">
+          <Panel title="What happens">
+            <Facts>
+              <Fact label="Makes">
+                <code>
+                  {owner}/{name || "…"}
+                </code>
+              </Fact>
+              <Fact label="Serves">
+                <code>{model || "…"}</code>
+              </Fact>
+              <Fact label="Costs">{embedded ? "nothing: it runs on this machine" : price}</Fact>
+              {isBilled ? <Fact label="Billed to">{owner}</Fact> : null}
+            </Facts>
+            {blocked ? (
+              <Note tone="warn" title="This hardware is not available to you">
+                <p>{sentence(blocked.why)}</p>
+                {blocked.unlock ? (
+                  <p>
+                    <Hint text={sentence(blocked.unlock)} />
+                  </p>
+                ) : null}
+              </Note>
+            ) : null}
+            {isZero(hardware) && !blocked && !embedded ? (
+              <p className="quiet">
+                ZeroGPU time is counted for each visitor. Your own quota and when it is full again are on the{" "}
+                <Link to={paths.account()}>account page</Link>.
+              </p>
+            ) : null}
+            {create.isError && !asking ? <FailureNote error={create.error} title="It was not begun" /> : null}
+            <div className="actions">
+              <Button type="submit" kind="primary" busy={create.isPending} disabled={!model.trim() || !name.trim()}>
+                Make the Space
+              </Button>
+            </div>
+          </Panel>
+        </div>
+      </form>
       <Confirm
         title={isBilled ? "Use hardware that is billed?" : "Show it to everybody?"}
         open={asking}
@@ -257,6 +277,6 @@ function Form({ started }: { started: (task: string) => void }) {
           </p>
         ) : null}
       </Confirm>
-    </form>
+    </>
   );
 }
