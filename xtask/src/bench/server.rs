@@ -295,8 +295,12 @@ fn ask(url: &str, key: &str) -> Result<f64> {
     Ok(seconds * 1e3)
 }
 
+/// Starts a server; what it says beside its address goes into `target/bench/server.log`.
 fn ready(command: &mut Command) -> Result<(Piped, String)> {
-    let mut server = Piped::start(command)?;
+    let folder = target_dir().join("bench");
+    fs::create_dir_all(&folder)?;
+    let log = fs::File::create(folder.join("server.log")).context("cannot write the server's log")?;
+    let mut server = Piped::start(command.stderr(log))?;
     loop {
         let line = server.line()?;
         let said: Value = serde_json::from_str(&line).context("the server did not say that it is ready")?;
