@@ -80,6 +80,10 @@ impl Recipe {
     fn begin(self, hub: &AppState, run: &Arc<AppRun>, want: &Want<'_>) {
         let (hub, run) = (Arc::clone(hub), Arc::clone(run));
         let (repo, head) = (want.repo.clone(), want.head.clone());
+        // At once: whoever looks at the log of a run finds out what it is.
+        let now = hub.clock.now_ms();
+        run.build_line(now, format!("===== {} =====", run.nature.words()));
+        run.build_line(now, format!("Commit {}", head.oid));
         let tasks = hub.apps.tasks.clone();
         tasks.spawn(async move {
             let stop = run.stop.clone();

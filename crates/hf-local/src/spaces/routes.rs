@@ -6,8 +6,6 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::embedded::EMBEDDED;
-use super::process::PROCESS;
 use super::run::Nature;
 use super::store::{SpaceRow, find, save};
 use super::{SIMULATED, access, limits, logs, settings, stage};
@@ -152,11 +150,11 @@ async fn show(hub: &AppState, repo: &Repo, row: &SpaceRow, head: Option<&Commit>
         shown["errorMessage"] = json!(error);
     }
     if let Some(run) = &stage.run {
-        let (key, what) = match run.nature {
-            Nature::Embedded => ("embedded", EMBEDDED),
-            Nature::Process => ("process", PROCESS),
+        let key = match run.nature {
+            Nature::Embedded => "embedded",
+            Nature::Process => "process",
         };
-        shown[key] = json!(what);
+        shown[key] = json!(run.nature.words());
     } else if !is_static(repo) {
         shown["simulated"] = json!(SIMULATED);
     }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::embedded::{Sessions, Student};
-use super::process::Process;
+use super::embedded::{EMBEDDED, Sessions, Student};
+use super::process::{PROCESS, Process};
 use crate::git::Oid;
 use crate::state::Hub;
 
@@ -57,6 +57,16 @@ pub(crate) enum Nature {
     Embedded,
     /// Its code runs.
     Process,
+}
+
+impl Nature {
+    /// What is said of it wherever it shows.
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Embedded => EMBEDDED,
+            Self::Process => PROCESS,
+        }
+    }
 }
 
 /// Where a run is.

@@ -35,9 +35,6 @@ pub(in crate::spaces) async fn start(
     head: &Commit,
     file: SpaceFile,
 ) -> Option<Served> {
-    let now = hub.clock.now_ms();
-    run.build_line(now, format!("===== {EMBEDDED} ====="));
-    run.build_line(now, format!("Commit {}", head.oid));
     match prepare(hub, run, repo, &file).await {
         Err(error) => failed(hub, run, error.message().to_owned()),
         Ok(Err(why)) => failed(hub, run, why),

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::build::{Build, MAX_LINE_BYTES};
-use super::{MARKER, PROCESS, Process, forward, marker, root};
+use super::{MARKER, Process, forward, marker, root};
 use crate::jobs::{JobProcess, Launch, LinePipe, Tree, make_folder};
 use crate::repos::{Commit, Repo, RepoKind, export};
 use crate::spaces::run::{AppRun, Phase, Served};
@@ -106,9 +106,6 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn begin(&self) -> Result<Arc<Process>, String> {
         let (hub, run) = (self.hub, self.run);
-        let now = hub.clock.now_ms();
-        run.build_line(now, format!("===== {PROCESS} ====="));
-        run.build_line(now, format!("Commit {}", self.head.oid));
         let uv = hub.uv.as_ref().ok_or("there is no uv to build it with")?;
         let card = self.card().await?;
         let row = store::find(hub, self.repo.row, false, self.repo.created_ms)
