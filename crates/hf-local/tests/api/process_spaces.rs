@@ -173,6 +173,11 @@ async fn the_code_of_a_space_runs_and_answers_at_its_address() {
     let secrets = json!({"hardware": "zero-a10g", "variables": [{"key": "STYLE", "value": "short"}],
         "secrets": [{"key": "API_KEY", "value": "only-in-memory"}]});
     place.make("demo", APP, secrets).await;
+    let begun = place.log("demo", "build").await;
+    assert!(
+        begun.contains("process: the code"),
+        "the first look tells how it is run: {begun}"
+    );
     let runtime = place.until("demo", &["RUNNING"]).await;
     assert!(
         runtime["process"]
