@@ -248,6 +248,15 @@ test("a tool is pointed here without the key on the screen", async () => {
   expect(screen.getByText('cat "/home/me/.bashgym/server.key"')).toBeVisible();
 });
 
+test("no command is shown before it is known where the key is", async () => {
+  show(
+    { "GET /v1/models": { object: "list", data: [{ id: "bashgym/student" }] }, "GET /api/settings": never },
+    "?tab=setup",
+  );
+  expect(await screen.findByText(/1 name can be asked for now/)).toBeVisible();
+  expect(screen.queryByRole("button", { name: /^Copy the command: curl/ })).not.toBeInTheDocument();
+});
+
 test("a router that cannot be read says why", async () => {
   show({ "GET /api/router": new Refusal(503, "storage", "the store failed"), "GET /api/router/report": never });
   expect(await screen.findByText("The store failed.")).toBeVisible();

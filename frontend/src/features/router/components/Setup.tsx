@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { count } from "../../../lib/format";
 import { FailureNote } from "../../../ui/failure";
-import { Button, Copyable, Field, Panel } from "../../../ui/parts";
+import { Button, Copyable, Field, Panel, Skeleton } from "../../../ui/parts";
 import { curlOf } from "../model";
 import { modelsQuery, settingsQuery } from "../queries";
 
@@ -46,7 +46,14 @@ export function Setup() {
         )}
       </Field>
       <h3>Try it on this machine</h3>
-      <Copyable text={curlOf(base, keyFile, model)} label="Copy the command" />
+      {settings.isPending ? (
+        // A command that is copied before it is known where the key is would not work.
+        <div role="status" aria-label="Loading">
+          <Skeleton />
+        </div>
+      ) : (
+        <Copyable text={curlOf(base, keyFile, model)} label="Copy the command" />
+      )}
       <p className="faint">The shell reads the key from its file, so that it is on no screen.</p>
       {asked ? (
         <>
