@@ -125,6 +125,14 @@ pub struct SpaceFlavor {
     pub unit_label: Option<String>,
 }
 
+impl SpaceFlavor {
+    /// The price of a minute in millionths of a US dollar; none where the Hub tells none, or that of another unit.
+    pub fn micro_usd_per_minute(&self) -> Option<u64> {
+        self.unit_cost_micro_usd
+            .filter(|_| self.unit_label.as_deref() == Some("minute"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

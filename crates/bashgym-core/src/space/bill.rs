@@ -8,7 +8,7 @@ use std::time::Duration;
 use hf_core::{HfError, MicroUsd, RepoId};
 use hf_spaces::{
     DeployError, DeployOptions, DeployRequest, Deployment, DuplicateOptions, HfSpaceManager, Left, SleepTime,
-    SpaceHardware, SpaceRuntime,
+    SpaceFlavor, SpaceHardware, SpaceRuntime,
 };
 
 use crate::ledger::{
@@ -73,8 +73,8 @@ pub async fn price_a_minute(spaces: &HfSpaceManager, hardware: &SpaceHardware) -
     let flavors = spaces.hardware().await.unwrap_or_default();
     flavors
         .iter()
-        .find(|flavor| flavor.name == hardware.as_str() && flavor.unit_label.as_deref() == Some("minute"))
-        .and_then(|flavor| flavor.unit_cost_micro_usd)
+        .filter(|flavor| flavor.name == hardware.as_str())
+        .find_map(SpaceFlavor::micro_usd_per_minute)
         .and_then(|micros| MicroUsd::new(micros).ok())
 }
 
@@ -328,12 +328,11 @@ impl SpaceBooks {
             purpose: Some(purpose(id)),
             ..EntryFilter::default()
         };
-        let end = self.key("");
-        let end = end.trim_start_matches("space-");
+        let end = format!("@{}", self.spaces.client().endpoint());
         let entries = self.ledger.entries(&filter, None, ENTRIES).await?;
         Ok(entries
             .into_iter()
-            .filter(|entry| entry.state == EntryState::Reserved && entry.key.ends_with(end))
+            .filter(|entry| entry.state == EntryState::Reserved && entry.key.ends_with(&end))
             .map(|entry| entry.key)
             .collect())
     }

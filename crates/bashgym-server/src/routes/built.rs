@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::extract::{Path, Query};
 use crate::page::{Page, PageQuery};
+use crate::parts::ServerParts;
 use crate::problem::{Code, Failures, HubFailures, Missing, Problem, Refusals};
 use crate::roots::folder_name;
 use crate::state::AppState;
@@ -23,8 +24,8 @@ use crate::state::AppState;
 ///
 /// # Errors
 /// [`Problem`] of code `not_found` or `invalid`.
-pub(super) fn folder_of(state: &AppState, name: &str) -> Result<PathBuf, Problem> {
-    let dir = state.parts.datasets_dir.join(folder_name(name)?);
+pub(super) fn folder_of(parts: &ServerParts, name: &str) -> Result<PathBuf, Problem> {
+    let dir = parts.datasets_dir.join(folder_name(name)?);
     if dir.is_dir() {
         return Ok(dir);
     }
@@ -164,7 +165,7 @@ pub(crate) async fn rows(
     let split = Split::ALL.into_iter().find(|split| split.name() == asked);
     let split =
         split.ok_or_else(|| Problem::new(Code::NotFound, "the splits are `train` and `validation`"))?;
-    let dir = folder_of(&state, &name)?;
+    let dir = folder_of(&state.parts, &name)?;
     let found = waiting(move || {
         let session = query.session.as_deref();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -196,7 +197,7 @@ pub(crate) async fn card(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<axum::Json<Card>, Problem> {
-    let dir = folder_of(&state, &name)?;
+    let dir = folder_of(&state.parts, &name)?;
     let text = waiting(move || built_card(&dir)).await?;
     Ok(axum::Json(Card { text }))
 }

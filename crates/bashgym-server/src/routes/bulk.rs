@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use utoipa::ToSchema;
 
+use super::built::folder_of;
 use super::dataset_tasks::same_hub;
 use super::datasets::{share, submit};
 use super::tasks::{TaskView, failed};
@@ -192,11 +193,7 @@ fn endpoint(hub: &HubConnection) -> String {
 }
 
 fn rows_of(parts: &ServerParts, dataset: &str) -> Result<(PathBuf, RowFolder), Problem> {
-    let dir = parts.datasets_dir.join(folder_name(dataset)?);
-    if !dir.is_dir() {
-        return Err(Problem::new(Code::NotFound, "there is no dataset of this name")
-            .hint("build one first: POST /api/datasets"));
-    }
+    let dir = folder_of(parts, dataset)?;
     let folder = RowFolder::open(&dir)?;
     Ok((dir, folder))
 }

@@ -125,6 +125,16 @@ impl Sent {
     }
 }
 
+/// Tells a task how far a transfer is.
+fn telling(told: mpsc::Sender<TaskProgress>) -> Progress {
+    let sent = Mutex::new(Sent::default());
+    Progress::new(move |event: &TransferEvent| {
+        let progress = sent.lock().unwrap_or_else(PoisonError::into_inner).take(event);
+        // One that is not heard is followed by another.
+        let _ = told.try_send(progress);
+    })
+}
+
 async fn send(
     parts: ServerParts,
     input: UploadInput,
@@ -134,14 +144,9 @@ async fn send(
     same_hub(&hub, &input.hub)?;
     let repo = RepoId::parse(&input.repo_id)?;
     let gate = PublishGate::new(parts.composition.inspector()?);
-    let sent = Mutex::new(Sent::default());
     let mut config = DatasetConfig::new(repo.to_string());
     config.private = input.private;
-    config.progress = Progress::new(move |event: &TransferEvent| {
-        let progress = sent.lock().unwrap_or_else(PoisonError::into_inner).take(event);
-        // One that is not heard is followed by another.
-        let _ = told.try_send(progress);
-    });
+    config.progress = telling(told);
     let namespace = match repo.namespace() {
         Some(namespace) => Namespace::parse(namespace)?,
         None => hub.namespace.clone(),
@@ -200,13 +205,9 @@ async fn fetch(
         Problem::new(Code::Storage, "the dataset could not be put in its place")
     };
     tokio::fs::create_dir_all(&half).await.map_err(storage)?;
-    let sent = Mutex::new(Sent::default());
     let options = DownloadOptions {
         revision: input.revision,
-        progress: Progress::new(move |event: &TransferEvent| {
-            let progress = sent.lock().unwrap_or_else(PoisonError::into_inner).take(event);
-            let _ = told.try_send(progress);
-        }),
+        progress: telling(told),
         ..DownloadOptions::default()
     };
     let snapshot = RepoFiles::new(&hub.client, RepoType::Dataset, input.repo_id.clone())

@@ -20,7 +20,7 @@ pub(crate) struct Review {
 }
 
 async fn findings(state: &AppState, name: &str) -> Result<Vec<FindingView>, Problem> {
-    let dir = folder_of(state, name)?;
+    let dir = folder_of(&state.parts, name)?;
     let composition = state.parts.composition.clone();
     tokio::task::spawn_blocking(move || composition.findings(&dir))
         .await

@@ -84,9 +84,7 @@ pub(crate) async fn hardware_list(
     let hub = state.hub().await?;
     let flavors = spaces(&hub).hardware().await?;
     let shown = flavors.into_iter().map(|flavor| SpaceHardwareView {
-        micro_usd_per_minute: flavor
-            .unit_cost_micro_usd
-            .filter(|_| flavor.unit_label.as_deref() == Some("minute")),
+        micro_usd_per_minute: flavor.micro_usd_per_minute(),
         name: flavor.name,
         title: flavor.pretty_name,
         cpu: flavor.cpu,

@@ -284,16 +284,7 @@ impl Deploy {
 
 /// What came of fitting the limits of an app.
 fn fitted(id: &RepoId, fitted: &Fitted) -> Value {
-    let (measured, before, limits) = match fitted {
-        Fitted::Changed {
-            measured,
-            before,
-            limits,
-            ..
-        } => (measured, before, limits),
-        Fitted::AsIs { measured, limits } => (measured, limits, limits),
-        _ => return json!({"space_id": id}),
-    };
+    let (measured, before, limits) = fitted.parts();
     json!({"space_id": id, "changed": before != limits, "measured": measured, "before": before, "limits": limits})
 }
 

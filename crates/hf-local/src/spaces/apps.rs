@@ -116,6 +116,21 @@ impl Want<'_> {
             started_ms: self.started_ms,
         }
     }
+
+    fn sleep_ms(&self) -> Option<i64> {
+        self.sleep_s.map(|seconds| seconds.saturating_mul(1_000))
+    }
+
+    /// Makes a run the Space's own.
+    fn put(&self, runs: &mut HashMap<String, Entry>, run: AppRun) -> Arc<AppRun> {
+        let run = Arc::new(run);
+        let entry = Entry {
+            run: Arc::clone(&run),
+            sleep_ms: self.sleep_ms(),
+        };
+        runs.insert(self.repo.oid.clone(), entry);
+        run
+    }
 }
 
 impl Apps {
@@ -139,7 +154,7 @@ impl Apps {
         let mut runs = self.runs();
         let (before, sessions) = match runs.get_mut(&want.repo.oid) {
             Some(entry) if entry.run.key == want.key() => {
-                entry.sleep_ms = want.sleep_s.map(|seconds| seconds.saturating_mul(1_000));
+                entry.sleep_ms = want.sleep_ms();
                 rest(hub, entry, now);
                 return Ok(Some(Arc::clone(&entry.run)));
             }
@@ -154,19 +169,8 @@ impl Apps {
         } else {
             Phase::Building
         };
-        let run = Arc::new(AppRun::new(
-            want.key(),
-            recipe.nature(),
-            phase,
-            before,
-            sessions,
-            now,
-        ));
-        let entry = Entry {
-            run: Arc::clone(&run),
-            sleep_ms: want.sleep_s.map(|seconds| seconds.saturating_mul(1_000)),
-        };
-        runs.insert(want.repo.oid.clone(), entry);
+        let run = AppRun::new(want.key(), recipe.nature(), phase, before, sessions, now);
+        let run = want.put(&mut runs, run);
         drop(runs);
         if !ran_before {
             recipe.begin(hub, &run, want);
@@ -226,19 +230,8 @@ impl Apps {
             None => Arc::default(),
         };
         let now = hub.clock.now_ms();
-        let run = Arc::new(AppRun::new(
-            want.key(),
-            recipe.nature(),
-            Phase::Building,
-            None,
-            sessions,
-            now,
-        ));
-        let entry = Entry {
-            run: Arc::clone(&run),
-            sleep_ms: want.sleep_s.map(|seconds| seconds.saturating_mul(1_000)),
-        };
-        runs.insert(want.repo.oid.clone(), entry);
+        let run = AppRun::new(want.key(), recipe.nature(), Phase::Building, None, sessions, now);
+        let run = want.put(&mut runs, run);
         drop(runs);
         recipe.begin(hub, &run, want);
         run

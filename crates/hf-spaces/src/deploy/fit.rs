@@ -37,6 +37,21 @@ pub enum Fitted {
     },
 }
 
+impl Fitted {
+    /// What requests took, the limits from before, and the limits now.
+    pub fn parts(&self) -> (&MeasuredRequests, &AppLimits, &AppLimits) {
+        match self {
+            Self::AsIs { measured, limits } => (measured, limits, limits),
+            Self::Changed {
+                measured,
+                before,
+                limits,
+                ..
+            } => (measured, before, limits),
+        }
+    }
+}
+
 impl HfSpaceManager {
     /// What requests to the app took, as far as its log still tells; none where it tells of none.
     ///

@@ -2,13 +2,13 @@
 
 use clap::Args;
 use hf_core::{RepoId, Revision};
-use hf_spaces::{Fitted, SpaceRuntime};
+use hf_spaces::SpaceRuntime;
 use serde_json::json;
 
 use super::hardware::refused;
 use super::{DeployArgs, NameArgs, Spaces};
 use crate::commands::data::confirm;
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 
 /// Serves another model.
 #[derive(Debug, Args)]
@@ -126,21 +126,7 @@ pub(super) async fn fit(args: &FitArgs, spaces: &Spaces<'_>) -> Result<(), CliEr
     let options = spaces.options(&args.deploy)?;
     let fitted = spaces.manager.fit_space(&id, &options).await;
     let fitted = fitted.map_err(|error| spaces.failed(&error))?;
-    let (measured, before, limits) = match &fitted {
-        Fitted::AsIs { measured, limits } => (measured, limits, limits),
-        Fitted::Changed {
-            measured,
-            before,
-            limits,
-            ..
-        } => (measured, before, limits),
-        _ => {
-            return Err(CliError::new(
-                Kind::Internal,
-                "the limits came to an end that is not known",
-            ));
-        }
-    };
+    let (measured, before, limits) = fitted.parts();
     let changed = before != limits;
     let output = spaces.context.output;
     if output.is_json() {

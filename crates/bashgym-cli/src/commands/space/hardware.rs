@@ -114,9 +114,7 @@ pub(super) async fn sleep(args: &SleepArgs, spaces: &Spaces<'_>) -> Result<(), C
 async fn list(spaces: &Spaces<'_>) -> Result<(), CliError> {
     let output = spaces.context.output;
     for flavor in spaces.manager.hardware().await? {
-        let price = flavor
-            .unit_cost_micro_usd
-            .filter(|_| flavor.unit_label.as_deref() == Some("minute"));
+        let price = flavor.micro_usd_per_minute();
         if output.is_json() {
             output.json(&json!({
                 "name": flavor.name, "title": flavor.pretty_name, "cpu": flavor.cpu, "ram": flavor.ram,

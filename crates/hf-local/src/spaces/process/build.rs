@@ -16,6 +16,7 @@ use crate::state::Hub;
 const BUILD: Duration = Duration::from_mins(30);
 /// The longest line of a log.
 pub(super) const MAX_LINE_BYTES: usize = 16 * 1024;
+
 /// A Space that is built.
 pub(super) struct Build<'a> {
     pub(super) hub: &'a Hub,
