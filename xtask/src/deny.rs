@@ -12,6 +12,8 @@ const VERSION: &str = "0.20.2";
 
 pub(crate) fn run() -> Result<()> {
     let program = program()?;
+    // The graph spans every platform; the builds before this fetched what their own needs.
+    check(cargo(&["fetch", "--locked", "--quiet"]).current_dir(root()))?;
     // Advisories need a database from the network; licences, bans and sources do not.
     check(
         Command::new(program)
