@@ -98,6 +98,12 @@ pub(crate) const OWN: &[Setting] = &[
     setting("serve.allow_hosts", Takes::Texts, None, None),
     setting("serve.roots", Takes::Paths, None, None),
     setting("serve.key_file", Takes::Path, None, None),
+    setting(
+        "serve.otlp_endpoint",
+        Takes::Address,
+        Some("OTEL_EXPORTER_OTLP_ENDPOINT"),
+        None,
+    ),
     setting("models.teacher", Takes::Text, Some("BASHGYM_TEACHER"), None),
     setting(
         "models.teacher_url",

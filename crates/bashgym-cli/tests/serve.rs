@@ -1,17 +1,20 @@
 //! The server as a program: its ready line, its end, what it shares with the commands, and what it keeps to itself.
 #![expect(clippy::unwrap_used, reason = "a test that cannot begin has failed")]
 
+mod collector;
 mod common;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use collector::{Collector, Span};
 use common::{Environment, Hub, assert_success, fixtures, json_lines, stderr, wait_until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use opentelemetry_proto::tonic::common::v1::any_value::Value::{IntValue, StringValue};
 use serde_json::{Value, json};
 
 /// A server in the foreground.
@@ -441,4 +444,78 @@ fn the_config_file_says_what_flags_and_environment_leave_open() {
     for part in ["config.toml, line 1", "`endpint`", "`endpoint`"] {
         assert!(said.contains(part), "{said}");
     }
+}
+
+#[test]
+fn traces_go_to_the_collector_and_hold_no_secret() {
+    let environment = Environment::new();
+    let collector = Collector::start();
+    collect_at(&environment, &collector.url);
+    let server = Serving::start(&environment, &[]);
+    let key = server.key.clone();
+    let trace = "0af7651916cd43dd8448eb211c80319c";
+    let parent = "b7ad6b7169203331";
+    let request =
+        format!("/api/health?token={key} HTTP/1.1\r\ntraceparent: 00-{trace}-{parent}-01\r\nX-Rest:");
+    assert_eq!(server.ask("GET", &request, None).0, 200);
+    let wrong = json!({ "items": key });
+    assert_eq!(server.ask("POST", "/api/bulk", Some(&wrong)).0, 422);
+    let build = json!({ "name": "samples", "paths": [fixtures()] });
+    let upload = json!({ "name": "samples", "repo": "samples" });
+    for (path, what) in [("/api/datasets", build), ("/api/hf/datasets", upload)] {
+        let (status, task) = server.ask("POST", path, Some(&what));
+        assert_eq!(status, 202, "{task}");
+        assert_eq!(server.ended(&task["id"])["state"], "done");
+    }
+    // The last spans are sent before it ends.
+    assert!(server.terminate());
+
+    let taken = collector.taken();
+    assert!(
+        taken.paths.iter().all(|path| path == "/v1/traces"),
+        "{:?}",
+        taken.paths
+    );
+    let health = taken.span("GET /api/health");
+    assert_eq!((health.trace.as_str(), health.parent.as_str()), (trace, parent));
+    let status = |name| taken.span(name).attributes["http.response.status_code"].clone();
+    assert_eq!(status("GET /api/health"), Some(IntValue(200)));
+    assert_eq!(status("POST /api/bulk"), Some(IntValue(422)));
+    let name = Some(StringValue("bashgym".to_owned()));
+    assert_eq!(health.resource["service.name"], name);
+    // What a task asks of the Hub lies below it.
+    let task = taken.span("task dataset_upload");
+    let asked = |span: &&Span| span.trace == task.trace && span.attributes.contains_key("url.full");
+    assert!(taken.spans.iter().any(|span| asked(&span)));
+    for secret in [key.as_str(), "token=", "Bearer"] {
+        let held = taken
+            .bytes
+            .windows(secret.len())
+            .any(|part| part == secret.as_bytes());
+        assert!(!held, "{secret}");
+    }
+}
+
+#[test]
+fn a_collector_that_is_away_costs_one_warning_and_a_wrong_address_is_said_at_once() {
+    let environment = Environment::new();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    collect_at(&environment, &format!("http://{gone}"));
+    let server = Serving::start(&environment, &[]);
+    assert_eq!(server.ask("GET", "/api/health", None).0, 200);
+    assert!(server.terminate());
+    let log = std::fs::read_to_string(environment.path("server.log")).unwrap();
+    assert_eq!(log.matches("traces are not taken").count(), 1, "{log}");
+
+    collect_at(&environment, "unix:/collector");
+    let refused = environment.run(["serve"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("otlp_endpoint"), "{}", stderr(&refused));
+}
+
+/// Lets the config file name a collector.
+fn collect_at(environment: &Environment, address: &str) {
+    std::fs::create_dir_all(environment.home()).unwrap();
+    let text = format!("[serve]\notlp_endpoint = \"{address}\"\n");
+    std::fs::write(environment.home().join("config.toml"), text).unwrap();
 }

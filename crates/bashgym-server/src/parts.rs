@@ -258,6 +258,8 @@ pub struct ServerParts {
     pub ledger: Ledger,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Puts the span of a request below the one that its headers name, where traces are exported.
+    pub join_trace: Option<fn(&tracing::Span, &http::HeaderMap)>,
     /// Where the coding agents of this machine keep their sessions.
     pub agents: AgentHomes,
     /// What is known of the sessions that were imported.

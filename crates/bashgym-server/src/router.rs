@@ -15,6 +15,7 @@ use bashgym_core::store::MemoryStore;
 use futures::FutureExt;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field};
 use utoipa::OpenApi;
 use uuid::Uuid;
 
@@ -144,13 +145,18 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
     let route = route.map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
     let is_page = is_page(request.uri().path());
     let openai = gateway::is_ours(request.uri().path());
-    let answer = guarded(&state, request, next, openai);
+    let span = span_of(&state, &request, &route, &id);
+    let answer = guarded(&state, request, next, openai).instrument(span.clone());
     let known = Around {
         id: id.clone(),
         openai,
     };
     let mut response = AROUND.scope(known, answer).await;
     let status = response.status().as_u16();
+    span.record("http.response.status_code", i64::from(status));
+    if response.status().is_server_error() {
+        span.record("otel.status_code", "ERROR");
+    }
     let took = state.parts.clock.elapsed().saturating_sub(began);
     // A method is any word that a client likes: only known ones become a label.
     let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -166,6 +172,25 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
     response
+}
+
+/// The span of a request, below the one that its caller names.
+fn span_of(state: &AppState, request: &Request, route: &str, id: &str) -> Span {
+    let span = tracing::info_span!(
+        target: hf_core::SPANS,
+        "request",
+        otel.name = format!("{} {route}", request.method()),
+        otel.kind = "server",
+        otel.status_code = field::Empty,
+        http.request.method = %request.method(),
+        http.route = route,
+        http.response.status_code = field::Empty,
+        request.id = id,
+    );
+    if let (Some(join), false) = (state.parts.join_trace, span.is_disabled()) {
+        join(&span, request.headers());
+    }
+    span
 }
 
 fn is_page(path: &str) -> bool {

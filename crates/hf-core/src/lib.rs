@@ -44,6 +44,7 @@ mod rate;
 mod retry;
 mod settings;
 mod sse;
+mod telemetry;
 mod transport;
 mod wallet;
 #[cfg(feature = "xet")]
@@ -78,6 +79,7 @@ pub use retry::{
 };
 pub use settings::{HuggingFaceSettings, SettingsInput, SettingsOverrides, SettingsSources, Source};
 pub use sse::{SseError, SseEvent, SseItem, SseLimits, SseParser};
+pub use telemetry::SPANS;
 pub use transport::{
     ByteStream, HttpBody, HttpRequest, HttpResponse, HttpTransport, ReqwestTransport, TransportError,
     TransportKind,

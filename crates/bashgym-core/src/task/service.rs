@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span, field};
 
 use super::model::{NewTask, TaskError, TaskId, TaskProgress, TaskRecord, TaskState};
 use super::store::{TaskFilter, TaskStore};
@@ -341,6 +342,20 @@ enum End {
     Lost,
 }
 
+/// How a task ended, on its span.
+fn note_end(span: &Span, end: &End) {
+    let word = match end {
+        End::Over(Ok(_)) => "done",
+        End::Over(Err(error)) => {
+            span.record("otel.status_code", "ERROR");
+            error.code.as_str()
+        }
+        End::Canceled => "canceled",
+        End::Lost => "lost",
+    };
+    span.record("task.end", word);
+}
+
 impl Shared {
     async fn claim(&self) -> Result<Option<TaskRecord>, StoreError> {
         let kinds: Vec<String> = self.handlers.keys().cloned().collect();
@@ -352,7 +367,8 @@ impl Shared {
 
     async fn work(&self, record: TaskRecord) {
         let id = record.id;
-        let handler = self.handlers.get(&record.kind).cloned();
+        let (kind, attempt) = (record.kind.clone(), record.attempts);
+        let handler = self.handlers.get(&kind).cloned();
         let canceled = CancellationToken::new();
         if record.cancel_asked {
             canceled.cancel();
@@ -382,7 +398,21 @@ impl Shared {
                 ),
                 hint: Some("look into the server's log for the reason, then ask for it again".to_owned()),
             })),
-            Some(handler) => self.drive(&*handler, &context).await,
+            Some(handler) => {
+                let span = tracing::info_span!(
+                    target: hf_core::SPANS,
+                    "task",
+                    otel.name = format!("task {kind}"),
+                    task.id = %id,
+                    task.kind = kind,
+                    task.attempt = i64::from(attempt),
+                    task.end = field::Empty,
+                    otel.status_code = field::Empty,
+                );
+                let end = self.drive(&*handler, &context).instrument(span.clone()).await;
+                note_end(&span, &end);
+                end
+            }
             None => End::Lost,
         };
         self.finish(&context, end).await;

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{bulk, dataset_tasks, runs, session_tasks, space_tasks};
@@ -85,8 +86,10 @@ where
     let _guard = canceled.clone().drop_guard();
     let (told, mut news) = mpsc::channel(8);
     let runtime = Handle::current();
+    let span = Span::current();
     let working = tokio::task::spawn_blocking(move || {
-        runtime.block_on(async move { canceled.run_until_cancelled(work(told)).await })
+        let work = async move { canceled.run_until_cancelled(work(told)).await };
+        runtime.block_on(work.instrument(span))
     });
     while let Some(progress) = news.recv().await {
         task.progress(progress).await;

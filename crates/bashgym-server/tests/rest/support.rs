@@ -170,6 +170,7 @@ pub(crate) fn parts(store: &Arc<MemoryStore>, folder: &TempDir) -> ServerParts {
     let sessions = folder.path().join("sessions");
     std::fs::create_dir_all(&sessions).unwrap();
     ServerParts {
+        join_trace: None,
         version: "0.0.0",
         composition: Arc::new(NoHub(None)),
         store: store.clone(),

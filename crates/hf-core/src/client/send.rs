@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::stream::StreamExt;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tracing::{debug, warn};
+use tracing::{Instrument, Span, debug, field, warn};
 use url::Url;
 
 use super::redirect::{check_redirect, redirect_target, turns_into_get};
@@ -16,7 +16,8 @@ use crate::endpoint::is_loopback;
 use crate::error::{self, HfError};
 use crate::rate::RateClass;
 use crate::retry::{is_retryable_status, server_wait};
-use crate::transport::{ByteStream, HttpRequest, TransportError, TransportKind};
+use crate::telemetry::SPANS;
+use crate::transport::{ByteStream, HttpRequest, HttpResponse, TransportError, TransportKind};
 
 /// The most bytes of an error answer that are looked at.
 const MAX_ERROR_BYTES: usize = 64 << 10;
@@ -109,10 +110,21 @@ impl HfClient {
                 Some(class) => Some(self.inner.rates.acquire(class).await?),
                 None => None,
             };
-            let response = transport
-                .send(request)
-                .await
-                .map_err(|error| HfError::from_transport(&method, &url, error))?;
+            let span = tracing::info_span!(
+                target: SPANS,
+                "hub request",
+                otel.name = %method,
+                otel.kind = "client",
+                otel.status_code = field::Empty,
+                http.request.method = %method,
+                url.full = error::redact_url(&url),
+                server.address = url.host_str(),
+                http.response.status_code = field::Empty,
+                error.type = field::Empty,
+            );
+            let answer = transport.send(request).instrument(span.clone()).await;
+            note_answer(&span, &answer);
+            let response = answer.map_err(|error| HfError::from_transport(&method, &url, error))?;
             let (status, headers) = (response.status, response.headers);
             if let Some(permit) = permit {
                 permit.observe(&headers);
@@ -246,4 +258,22 @@ fn uuid_text(bits: u128) -> String {
         &hex[16..20],
         &hex[20..]
     )
+}
+
+/// What came of a request, on its span.
+fn note_answer(span: &Span, answer: &Result<HttpResponse, TransportError>) {
+    match answer {
+        Ok(response) => {
+            let status = response.status;
+            span.record("http.response.status_code", i64::from(status.as_u16()));
+            if status.is_client_error() || status.is_server_error() {
+                span.record("otel.status_code", "ERROR");
+                span.record("error.type", status.as_str());
+            }
+        }
+        Err(error) => {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", error.kind.as_str());
+        }
+    }
 }

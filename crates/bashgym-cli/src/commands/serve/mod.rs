@@ -24,6 +24,7 @@ use crate::files::{SESSION_INDEX, write_whole};
 use crate::gate::HomeGate;
 use crate::inputs::agent_homes;
 use crate::kept::Kept;
+use crate::telemetry;
 
 /// Serves the API, live events and pages.
 #[derive(Debug, Args)]
@@ -213,6 +214,7 @@ async fn bind(args: ServeArgs, key: ServerKey, context: &Context) -> Result<Serv
         calls: store.clone(),
         ledger: Ledger::new(store.clone(), Arc::clone(&context.clock)),
         clock: Arc::clone(&context.clock),
+        join_trace: Some(telemetry::join_trace),
         roots: Arc::new(open),
         agents,
         sessions: bashgym_traces::SessionIndex::new(home.join(SESSION_INDEX)),
