@@ -155,6 +155,20 @@ async fn task_is_done_and_tells_how_far_it_is() {
 }
 
 #[tokio::test]
+async fn task_that_says_nothing_more_shows_what_it_said_last() {
+    let world = World::new();
+    let service = world.service("one");
+    start(&service);
+    let (task, _) = service.submit(count(3, "hang")).await.unwrap();
+    let last = |task: &TaskRecord| task.progress.as_ref().is_some_and(|told| told.done == 3);
+    world.until(&service, task.id, last).await;
+    assert_eq!(
+        world.told(task.id).await,
+        ["task:queued", "task:running", "task:progress", "task:progress"]
+    );
+}
+
+#[tokio::test]
 async fn task_that_fails_says_why() {
     let world = World::new();
     let service = world.service("one");

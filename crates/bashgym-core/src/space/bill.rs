@@ -240,6 +240,28 @@ impl SpaceBooks {
         Ok(self.close(id).await?)
     }
 
+    /// Removes a Space that was being made and is not wanted any more. Counted as spent is the time since it was asked
+    /// for, where the price of its hardware is known; else the worst case.
+    ///
+    /// # Errors
+    /// [`SpaceBillError::Hub`], and [`SpaceBillError::Ledger`] after the Space is gone.
+    pub async fn give_up(
+        &self,
+        id: &RepoId,
+        hardware: &SpaceHardware,
+        there: Duration,
+    ) -> Result<(), SpaceBillError> {
+        self.spaces.delete_space(id).await?;
+        let standing = self.standing(id).await?;
+        if !standing.is_empty() {
+            let settlement = settlement(price_a_minute(&self.spaces, hardware).await, there);
+            for key in standing {
+                self.ledger.settle(&key, settlement).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn open(
         &self,
         key: String,
@@ -276,17 +298,8 @@ impl SpaceBooks {
                 self.ledger.release(&bill.key, "the Space was not made").await?;
             }
             Left::Removed => {
-                let actual = bill
-                    .price_a_minute
-                    .and_then(|price| MicroUsd::of_duration(price, there));
-                let source = if actual.is_some() {
-                    CostSource::DurationPrice
-                } else {
-                    CostSource::Unknown
-                };
-                self.ledger
-                    .settle(&bill.key, Settlement { actual, source })
-                    .await?;
+                let settlement = settlement(bill.price_a_minute, there);
+                self.ledger.settle(&bill.key, settlement).await?;
             }
             // It may be there still, and cost.
             _ => {}
@@ -344,6 +357,17 @@ impl SpaceBooks {
     fn key(&self, name: &str) -> String {
         format!("space-{name}@{}", self.spaces.client().endpoint())
     }
+}
+
+/// What billed hardware cost for a while.
+fn settlement(price_a_minute: Option<MicroUsd>, there: Duration) -> Settlement {
+    let actual = price_a_minute.and_then(|price| MicroUsd::of_duration(price, there));
+    let source = if actual.is_some() {
+        CostSource::DurationPrice
+    } else {
+        CostSource::Unknown
+    };
+    Settlement { actual, source }
 }
 
 /// The billed hardware that a Space has or is to have.

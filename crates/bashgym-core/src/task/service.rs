@@ -1,6 +1,7 @@
 //! Doing tasks: a few at a time, each by one worker, and again by another one when that one is gone.
 
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use async_trait::async_trait;
 use futures::future::{Either, select};
 use futures::stream::{FuturesUnordered, StreamExt};
 use hf_core::Clock;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::{Mutex, Notify};
@@ -105,17 +107,34 @@ pub struct TaskContext {
     store: Arc<dyn TaskStore>,
     clock: Arc<dyn Clock>,
     save: Duration,
-    record: Mutex<(TaskRecord, Option<Duration>)>,
+    telling: Mutex<Telling>,
+    unsaved: Notify,
     canceled: CancellationToken,
     lost: CancellationToken,
     id: TaskId,
+    created_at: Timestamp,
     input: Value,
+}
+
+/// What the worker knows of its task, and how much of it is stored.
+struct Telling {
+    record: TaskRecord,
+    /// When progress was stored last.
+    saved: Option<Duration>,
+    /// Whether there is progress that is not stored yet.
+    is_behind: bool,
 }
 
 impl TaskContext {
     /// The task's name.
     pub fn id(&self) -> TaskId {
         self.id
+    }
+
+    /// How long ago the task was asked for.
+    pub fn age(&self) -> Duration {
+        let age = self.clock.now().duration_since(self.created_at);
+        Duration::try_from(age).unwrap_or_default()
     }
 
     /// What the task was asked to do.
@@ -139,13 +158,34 @@ impl TaskContext {
     /// saved stops no task.
     pub async fn progress(&self, progress: TaskProgress) {
         let now = self.clock.elapsed();
-        let mut record = self.record.lock().await;
-        let due = record.1.is_none_or(|last| now.saturating_sub(last) >= self.save);
-        record.0.progress = Some(progress);
-        if due {
-            record.1 = Some(now);
-            let _ = self.save(&mut record.0, |_| {}).await;
+        let mut telling = self.telling.lock().await;
+        let last = telling.saved;
+        telling.record.progress = Some(progress);
+        telling.is_behind = true;
+        if last.is_none_or(|last| now.saturating_sub(last) >= self.save) {
+            self.save_progress(&mut telling).await;
+        } else {
+            self.unsaved.notify_one();
         }
+    }
+
+    /// Stores progress that came too soon after the last, for as long as the work goes on: a task that says nothing
+    /// more shows what it said last.
+    async fn catch_up(&self) -> Infallible {
+        loop {
+            self.unsaved.notified().await;
+            self.clock.sleep(self.save).await;
+            let mut telling = self.telling.lock().await;
+            if telling.is_behind {
+                self.save_progress(&mut telling).await;
+            }
+        }
+    }
+
+    async fn save_progress(&self, telling: &mut Telling) {
+        telling.saved = Some(self.clock.elapsed());
+        telling.is_behind = false;
+        let _ = self.save(&mut telling.record, |_| {}).await;
     }
 
     /// Saves what the worker knows over what is stored. False when another worker has the task.
@@ -382,8 +422,14 @@ impl Shared {
             canceled: canceled.clone(),
             lost: CancellationToken::new(),
             id,
+            created_at: record.created_at,
             input: record.input.clone(),
-            record: Mutex::new((record, None)),
+            telling: Mutex::new(Telling {
+                record,
+                saved: None,
+                is_behind: false,
+            }),
+            unsaved: Notify::new(),
         };
         self.running
             .lock()
@@ -437,6 +483,7 @@ impl Shared {
                 result => End::Over(result),
             },
             () = stopped => End::Canceled,
+            never = context.catch_up() => match never {},
             () = self.beat(context) => End::Lost,
         }
     }
@@ -472,11 +519,11 @@ impl Shared {
             End::Canceled => (TaskState::Canceled, None, None),
             End::Lost => return,
         };
-        let mut record = context.record.lock().await;
+        let mut telling = context.telling.lock().await;
         loop {
             let finished_at = self.clock.now();
             let saved = context
-                .save(&mut record.0, |record| {
+                .save(&mut telling.record, |record| {
                     record.state = state;
                     record.result.clone_from(&result);
                     record.error.clone_from(&error);

@@ -147,16 +147,18 @@ impl Deploy {
                 note(&*self.parts.events, Did::Sent, "space_deployed", of).await;
                 self.watch.watch(&input.space);
             }
-            Err(_) if task.canceled().is_cancelled() && is_new => {
+            Err(_) => match &input.what {
                 // What was half made goes; what was there before is not ours to remove.
-                let spaces = HfSpaceManager::new(&hub.client, hub.namespace.clone());
-                SpaceBooks::new(&self.parts.ledger, &spaces)
-                    .remove(&input.space)
-                    .await?;
-                let log = self.parts.events.as_ref();
-                self.watch.deleted(log, &input.space).await;
-            }
-            Err(_) => self.watch.watch(&input.space),
+                Change::Create(new) if task.canceled().is_cancelled() && is_new => {
+                    let spaces = HfSpaceManager::new(&hub.client, hub.namespace.clone());
+                    SpaceBooks::new(&self.parts.ledger, &spaces)
+                        .give_up(&input.space, &new.hardware, task.age())
+                        .await?;
+                    let log = self.parts.events.as_ref();
+                    self.watch.deleted(log, &input.space).await;
+                }
+                _ => self.watch.watch(&input.space),
+            },
         }
         done
     }

@@ -7,7 +7,7 @@ use bashgym_core::ledger::{Cap, CapScope, EntryFilter, EntryState, Ledger, Micro
 use bashgym_server::HubConnection;
 use hf_core::{HfClient, JobId, Namespace, RetryPolicy, Token};
 use hf_jobs::{HfJobRunner, JobInfo};
-use hf_local::{AccountConfig, LocalHub, LocalHubConfig, Plan};
+use hf_local::{AccountConfig, HubClock, LocalHub, LocalHubConfig, Plan};
 use serde_json::{Value, json};
 
 use crate::support::Running;
@@ -20,6 +20,7 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// A server beside an embedded Hub.
 pub(crate) struct Place {
     pub(crate) hub: LocalHub,
+    clock: HubClock,
     client: HfClient,
     pub(crate) ledger: Ledger,
     pub(crate) server: Running,
@@ -33,7 +34,9 @@ pub(crate) async fn place() -> Place {
 /// The same; what is called on a Hub that is not the program's own is paid for.
 pub(crate) async fn place_at(embedded: bool) -> Place {
     let folder = tempfile::tempdir().unwrap();
+    let clock = HubClock::real();
     let config = LocalHubConfig::new(folder.path().join("hub"))
+        .clock(clock.clone())
         .accounts(vec![AccountConfig::new("ada", TOKEN).plan(Plan::Pro)]);
     let hub = LocalHub::start(config).await.unwrap();
     let client = HfClient::builder()
@@ -59,6 +62,7 @@ pub(crate) async fn place_at(embedded: bool) -> Place {
     .await;
     Place {
         hub,
+        clock,
         client,
         ledger: server.ledger.clone(),
         server,
@@ -502,5 +506,74 @@ async fn a_deployment_that_fails_says_why_and_leaves_nothing() {
     );
     let missing = place.server.with_key("GET", "/api/hf/spaces/demo", None).await;
     assert_eq!(missing.status, 404);
+    place.end().await;
+}
+
+/// Asks for a Space on billed hardware, and waits until its app is built. The Hub's time stands still: it is never done.
+async fn building(place: &Place) -> Value {
+    place.clock.set_stepped(Some(place.clock.now()));
+    let mut request = demo();
+    request["hardware"] = json!("t4-small");
+    request["accept_cost"] = json!(true);
+    request["sleep_seconds"] = json!(1800);
+    let begun = place
+        .server
+        .with_key("POST", "/api/hf/spaces", Some(&request))
+        .await;
+    assert_eq!(begun.status, 202, "{}", begun.body);
+    let task = begun.json();
+    let path = format!("/api/tasks/{}", task["id"].as_str().unwrap());
+    let waiting = async {
+        while place.get(&path).await["progress"]["message"] != "BUILDING" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.unwrap();
+    task
+}
+
+#[tokio::test]
+async fn a_deployment_that_is_canceled_leaves_nothing() {
+    let place = place().await;
+    let begun = building(&place).await;
+    assert_eq!(cents(&place).await, (20, 0));
+    let path = format!("/api/tasks/{}", begun["id"].as_str().unwrap());
+    assert_eq!(place.server.with_key("DELETE", &path, None).await.status, 202);
+    let task = place.over(&begun).await;
+    assert_eq!(task["state"], "canceled", "{task}");
+    let missing = place.server.with_key("GET", "/api/hf/spaces/demo", None).await;
+    assert_eq!(missing.status, 404, "{}", missing.body);
+    // What it cost is the time it was there, not the half hour that was set aside.
+    let entries = place.ledger.entries(&EntryFilter::default(), None, 100).await;
+    let [entry] = entries.unwrap().try_into().unwrap();
+    let EntryState::Settled { amount, .. } = entry.state else {
+        panic!("{entry:?}")
+    };
+    let most = MicroUsd::new(10_000).unwrap();
+    assert!(amount.is_some_and(|amount| amount < most), "{amount:?}");
+    // The name is free again.
+    place.clock.set_stepped(None);
+    place.done("/api/hf/spaces", demo()).await;
+    place.end().await;
+}
+
+#[tokio::test]
+async fn a_deployment_goes_on_under_the_next_server() {
+    let place = place().await;
+    let begun = building(&place).await;
+    let place = place.with_another_server().await;
+    place.clock.set_stepped(None);
+    let task = place.over(&begun).await;
+    assert_eq!(task["state"], "done", "{task}");
+    assert_eq!(task["attempts"], 2);
+    let shown = place.get("/api/hf/spaces/demo").await;
+    assert_eq!(
+        (&shown["stage"], &shown["model_repo"]),
+        (&json!("RUNNING"), &json!("ada/student"))
+    );
+    // Its secrets went with the one call that made it, and its money is held once.
+    let secrets = place.get("/api/hf/spaces/demo/secrets").await;
+    assert_eq!(secrets[0]["key"], "STYLE_KEY");
+    assert_eq!(cents(&place).await, (20, 0));
     place.end().await;
 }
