@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { ago, bytes, count, duration, number, percent, took, usd } from "./format";
+import { ago, bytes, count, day, duration, number, percent, took, usd } from "./format";
 
 const speak = (language: string) => vi.spyOn(navigator, "language", "get").mockReturnValue(language);
 afterEach(() => vi.restoreAllMocks());
@@ -38,6 +38,7 @@ test("a time is told by how long ago it is, and by its date when that is long", 
   expect(ago("2026-11-23T11:58:00Z", now)).toBe("2 minutes ago");
   expect(ago("2026-11-22T12:00:00Z", now)).toBe("yesterday");
   expect(ago("2026-10-01T12:00:00Z", now)).toContain("2026");
+  expect(ago("2026-10-01T12:00:00Z", now, day)).toBe("1 Oct 2026");
 });
 
 test("what is quick is told in milliseconds", () => {

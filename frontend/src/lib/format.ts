@@ -94,8 +94,8 @@ export const day = (time: string | number | Date) =>
 export const clockTime = (time: string | number | Date) =>
   once("ct", () => new Intl.DateTimeFormat(locale(), { timeStyle: "medium" })).format(new Date(time));
 
-/** `3 minutes ago`, or the date when it is longer than a week. */
-export function ago(time: string | number | Date, now = Date.now()): string {
+/** `3 minutes ago`, or what `older` makes of it when it is longer than a week. */
+export function ago(time: string | number | Date, now = Date.now(), older = dateTime): string {
   const seconds = (new Date(time).getTime() - now) / 1000;
   const steps: [number, Intl.RelativeTimeFormatUnit, number][] = [
     [60, "second", 1],
@@ -107,7 +107,7 @@ export function ago(time: string | number | Date, now = Date.now()): string {
   for (const [below, unit, size] of steps) {
     if (Math.abs(seconds) < below) return format.format(Math.round(seconds / size), unit);
   }
-  return dateTime(time);
+  return older(time);
 }
 
 /** `1 line`, `2 lines`. */

@@ -1,5 +1,5 @@
 import { type ButtonHTMLAttributes, type ReactNode, useEffect, useId, useState } from "react";
-import { ago, bytes, dateTime } from "../lib/format";
+import { ago, bytes, dateTime, day } from "../lib/format";
 import { Icon } from "./icons";
 
 export type Tone = "plain" | "good" | "warn" | "bad" | "info" | "accent";
@@ -139,7 +139,7 @@ export const Skeleton = ({ lines = 3, height = "1.3em" }: { lines?: number; heig
 );
 
 /** A time: how long ago, and exactly when one points at it. It keeps up. */
-export function Time({ at }: { at: string }) {
+export function Time({ at, brief = false }: { at: string; brief?: boolean }) {
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
     const timer = setInterval(() => setNow(Date.now()), 30_000);
@@ -147,7 +147,7 @@ export function Time({ at }: { at: string }) {
   }, []);
   return (
     <time dateTime={at} title={dateTime(at)}>
-      {ago(at, Math.max(now, Date.now()))}
+      {ago(at, Math.max(now, Date.now()), brief ? day : dateTime)}
     </time>
   );
 }

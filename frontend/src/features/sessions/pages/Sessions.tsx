@@ -95,7 +95,6 @@ function List({ path }: { path: string }) {
                   <thead>
                     <tr>
                       <th scope="col">Session</th>
-                      <th scope="col">Agent</th>
                       <th scope="col" className="num">
                         Prompts
                       </th>
@@ -113,14 +112,17 @@ function List({ path }: { path: string }) {
                       const { folder, name } = cutPath(one.file);
                       return (
                         <tr key={`${one.file}#${one.session_id ?? ""}`}>
-                          <td>
-                            <Link className="mono cut" to={paths.session(one.file, { id: one.session_id })}>
+                          <td className="table__main">
+                            <Link
+                              className="mono line"
+                              to={paths.session(one.file, { id: one.session_id })}
+                              title={one.file}
+                            >
                               {one.session_id ?? name}
                             </Link>
-                            <div className="faint cut">{one.session_id ? one.file : folder}</div>
-                          </td>
-                          <td className="nowrap" data-label="Agent">
-                            {agentName(one.agent)}
+                            <div className="faint line">
+                              {agentName(one.agent)} · {one.session_id ? name : (folder.split("/").at(-2) ?? folder)}
+                            </div>
                           </td>
                           <td className="num nowrap" data-label="Prompts">
                             {one.held ? number(one.held.prompts) : "–"}
@@ -131,7 +133,7 @@ function List({ path }: { path: string }) {
                           <td className="num nowrap" data-label="Size">
                             {bytes(one.size_bytes)}
                           </td>
-                          <td data-label="Begun">{one.started_at ? <Time at={one.started_at} /> : "–"}</td>
+                          <td className="nowrap" data-label="Begun">{one.started_at ? <Time at={one.started_at} brief /> : "–"}</td>
                         </tr>
                       );
                     })}
