@@ -9,6 +9,8 @@ use crate::error::{CliError, io_error};
 
 /// The list of the sessions that were imported, in the home folder.
 pub(crate) const SESSION_INDEX: &str = "sessions.json";
+/// The folder of the home folder that keeps the originals of sessions.
+pub(crate) const SESSION_ARCHIVE: &str = "archive";
 
 /// Writes a file whole or not at all; only this user may read it.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), CliError> {

@@ -270,6 +270,8 @@ pub struct ServerParts {
     pub datasets_dir: PathBuf,
     /// The folder for what was asked and answered about many rows.
     pub bulk_dir: PathBuf,
+    /// Where the originals of sessions are kept.
+    pub archive_dir: PathBuf,
     /// The folder for what a plan looks at for a moment.
     pub work_dir: PathBuf,
     /// The models behind the gateway's names.

@@ -24,7 +24,7 @@ mod settle;
 mod split;
 pub mod sts;
 
-pub use archive::{Added, Archive, ArchiveReport, ArchivedFile, ArchivedVersion};
+pub use archive::{Added, AddedFile, Archive, ArchiveReport, ArchivedFile, ArchivedVersion};
 pub use build::{
     BuildOptions, BuildProgress, DATASET_FORMAT, DatasetBuilder, DatasetManifest, DedupReport, Generator,
     Inputs, RowSet, RuleVersions, SplitFile, Stage, StageRecord, WorkDir, build_dataset, hash_inputs,

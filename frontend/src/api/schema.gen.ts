@@ -1337,6 +1337,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/sessions/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is kept of the originals of sessions. */
+        get: operations["get_sessions_archive"];
+        put?: never;
+        /**
+         * Keeps the originals of sessions as they are now, as a task. Nothing leaves this machine; of a file that grew only the
+         *     rest is stored. Look at `GET /api/tasks/{id}`.
+         */
+        post: operations["post_sessions_archive"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/import": {
         parameters: {
             query?: never;
@@ -1721,6 +1742,21 @@ export interface components {
              * @description Millionths of a US dollar.
              */
             micro_usd: number;
+        };
+        /** @description What the archive keeps. */
+        ArchiveView: {
+            /**
+             * Format: int64
+             * @description Files.
+             */
+            files: number;
+            /**
+             * Format: int64
+             * @description The size of the last version of each, in bytes; what is stored is compressed, each part once.
+             */
+            size_bytes: number;
+            /** @description When a file was kept last, in RFC 3339. */
+            archived_at?: string | null;
         };
         /** @description A model that this server can ask. */
         BackendView: {
@@ -2510,11 +2546,6 @@ export interface components {
             /** @description Whether there is more to look at: ask again with `after` at `seen`. */
             more: boolean;
         };
-        /** @description Sessions to read. */
-        ImportRequest: {
-            /** @description Session logs, or folders of them, below allowed folders; without any, the agents' own. */
-            paths?: string[];
-        };
         /** @description A page of jobs. */
         JobPage: {
             /** @description The jobs, newest first. */
@@ -3044,7 +3075,7 @@ export interface components {
             items: {
                 /** @description Its id. */
                 id: string;
-                /** @description `session_import`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`. */
+                /** @description `session_import`, `session_archive`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`. */
                 kind: string;
                 /**
                  * @description How it stands.
@@ -3555,6 +3586,11 @@ export interface components {
             session_id: string | null;
             held: components["schemas"]["Held"] | null;
         };
+        /** @description Sessions that long work is about. */
+        SessionsRequest: {
+            /** @description Session logs, or folders of them, below allowed folders; without any, the agents' own. */
+            paths?: string[];
+        };
         /** @description A secret or a variable to set. */
         SettingRequest: {
             /**
@@ -3896,7 +3932,7 @@ export interface components {
         TaskView: {
             /** @description Its id. */
             id: string;
-            /** @description `session_import`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`. */
+            /** @description `session_import`, `session_archive`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`. */
             kind: string;
             /**
              * @description How it stands.
@@ -15435,6 +15471,222 @@ export interface operations {
             };
         };
     };
+    get_sessions_archive: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ArchiveView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    post_sessions_archive: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The same key again is the same task */
+                "Idempotency-Key"?: string | null;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SessionsRequest"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskView"];
+                };
+            };
+            /** @description The request cannot be read. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description No valid key, cookie or code. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Nothing is left to spend, or the price is not known. */
+            402: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The request comes from elsewhere, or it is not allowed. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It is not there. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It stands otherwise. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Only JSON is taken. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Something in the request is wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description Too many wrong keys. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description The store failed, or the server is ending. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description It took too long. */
+            504: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     post_sessions_import: {
         parameters: {
             query?: never;
@@ -15447,7 +15699,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["ImportRequest"];
+                "application/json": components["schemas"]["SessionsRequest"];
             };
         };
         responses: {

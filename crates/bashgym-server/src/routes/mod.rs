@@ -25,6 +25,7 @@ mod router_report;
 mod runs;
 mod schedules;
 mod session;
+mod session_archive;
 mod session_steps;
 mod session_tasks;
 mod sessions;
@@ -116,6 +117,7 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(review::decide))
         .routes(routes!(sessions::list))
         .routes(routes!(session_tasks::start))
+        .routes(routes!(session_archive::show, session_archive::start))
         .routes(routes!(bulk::start))
         .routes(routes!(session_steps::show))
         .routes(routes!(session_steps::steps))

@@ -11,13 +11,11 @@ use bashgym_traces::{
     ImportEvent, ImportOptions, ImportProgress, SessionIndex, SessionSummary, find_session_files, import,
 };
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use utoipa::ToSchema;
 
 use super::datasets::submit;
-use super::sessions::inputs;
+use super::sessions::{NamedSessions, SessionsRequest};
 use super::tasks::{TaskView, apart, failed};
 use crate::extract::Json;
 use crate::parts::ServerParts;
@@ -29,39 +27,17 @@ pub(crate) const IMPORT: &str = "session_import";
 /// What did not read and is told one by one, at most.
 const PROBLEMS_LISTED: usize = 20;
 
-/// Sessions to read.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ImportRequest {
-    /// Session logs, or folders of them, below allowed folders; without any, the agents' own.
-    #[serde(default)]
-    paths: Vec<String>,
-}
-
 /// Reads sessions and remembers what each holds, as a task. Nothing leaves this machine; look at `GET /api/tasks/{id}`.
 #[utoipa::path(post, path = "/api/sessions/import", operation_id = "import_sessions", tag = "data",
-    request_body = ImportRequest,
+    request_body = SessionsRequest,
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key again is the same task")),
     responses((status = 202, body = TaskView), Failures, Missing, Refusals))]
 pub(crate) async fn start(
     State(state): State<AppState>,
     headers: HeaderMap,
-    Json(request): Json<ImportRequest>,
+    Json(request): Json<SessionsRequest>,
 ) -> Result<(StatusCode, axum::Json<TaskView>), Problem> {
-    let inputs = inputs(&state, &request.paths)?;
-    if inputs.is_empty() {
-        return Err(
-            Problem::new(Code::Data, "no coding agent has left sessions on this machine")
-                .hint("name a folder in `paths`"),
-        );
-    }
-    submit(&state, IMPORT, json!(ImportInput { inputs }), &headers).await
-}
-
-/// What an import is told.
-#[derive(Debug, Serialize, Deserialize)]
-struct ImportInput {
-    inputs: Vec<PathBuf>,
+    submit(&state, IMPORT, json!(request.named(&state)?), &headers).await
 }
 
 /// Reads sessions. Begun again after a crash, it reads them again: what was remembered is replaced.
@@ -70,7 +46,7 @@ pub(crate) struct Import(pub(crate) ServerParts);
 #[async_trait]
 impl TaskHandler for Import {
     async fn run(&self, task: &TaskContext) -> Result<Value, TaskError> {
-        let input: ImportInput = task.input()?;
+        let input: NamedSessions = task.input()?;
         let index = self.0.sessions.clone();
         let reading = apart(task, async move |told| read(&input.inputs, &index, &told));
         reading.await.map_err(|problem| failed(&problem))

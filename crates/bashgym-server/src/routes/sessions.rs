@@ -114,6 +114,35 @@ pub(crate) fn inputs(state: &AppState, paths: &[String]) -> Result<Vec<PathBuf>,
     paths.iter().map(|path| Ok(state.parts.resolve(path)?)).collect()
 }
 
+/// Sessions that long work is about.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SessionsRequest {
+    /// Session logs, or folders of them, below allowed folders; without any, the agents' own.
+    #[serde(default)]
+    paths: Vec<String>,
+}
+
+/// The same as a task is told it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct NamedSessions {
+    pub(crate) inputs: Vec<PathBuf>,
+}
+
+impl SessionsRequest {
+    /// The paths as they really are; that there are none is said.
+    pub(crate) fn named(&self, state: &AppState) -> Result<NamedSessions, Problem> {
+        let inputs = inputs(state, &self.paths)?;
+        if inputs.is_empty() {
+            return Err(
+                Problem::new(Code::Data, "no coding agent has left sessions on this machine")
+                    .hint("name a folder in `paths`"),
+            );
+        }
+        Ok(NamedSessions { inputs })
+    }
+}
+
 /// The sessions on this machine.
 #[utoipa::path(get, path = "/api/sessions", tag = "data", params(PageQuery, SessionQuery),
     responses((status = 200, body = Page<SessionView>), Failures, Missing))]

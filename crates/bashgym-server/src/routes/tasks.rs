@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{bulk, dataset_tasks, runs, session_tasks, space_tasks};
+use super::{bulk, dataset_tasks, runs, session_archive, session_tasks, space_tasks};
 use crate::extract::{Path, Query};
 use crate::page::{Page, PageQuery};
 use crate::parts::ServerParts;
@@ -27,7 +27,7 @@ use crate::state::AppState;
 
 /// Everything this server can do as a task.
 pub(crate) fn task_service(parts: &ServerParts, spaces: &Arc<SpaceWatch>) -> TaskService {
-    let handlers: [(&str, Arc<dyn TaskHandler>); 7] = [
+    let handlers: [(&str, Arc<dyn TaskHandler>); 8] = [
         (
             dataset_tasks::BUILD,
             Arc::new(dataset_tasks::Build(parts.clone())),
@@ -39,6 +39,10 @@ pub(crate) fn task_service(parts: &ServerParts, spaces: &Arc<SpaceWatch>) -> Tas
         (
             session_tasks::IMPORT,
             Arc::new(session_tasks::Import(parts.clone())),
+        ),
+        (
+            session_archive::ARCHIVE,
+            Arc::new(session_archive::Keep(parts.clone())),
         ),
         (dataset_tasks::PULL, Arc::new(dataset_tasks::Pull(parts.clone()))),
         (bulk::BULK, Arc::new(bulk::Bulk(parts.clone()))),
@@ -115,7 +119,7 @@ impl From<TaskServiceError> for Problem {
 pub(crate) struct TaskView {
     /// Its id.
     id: String,
-    /// `session_import`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`.
+    /// `session_import`, `session_archive`, `dataset_build`, `dataset_upload`, `dataset_pull`, `bulk`, `space_deploy` or `run`.
     kind: String,
     /// How it stands.
     #[schema(value_type = String, example = "running")]

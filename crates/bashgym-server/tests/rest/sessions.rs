@@ -1,5 +1,6 @@
 //! A session step by step, and the datasets that were built here, over REST.
 
+use bashgym_traces::Archive;
 use serde_json::{Value, json};
 
 use crate::spaces::place;
@@ -254,4 +255,46 @@ async fn an_import_remembers_what_each_session_holds() {
         (outside.status, outside.code()),
         (403, "path_not_allowed".to_owned())
     );
+}
+
+#[tokio::test]
+async fn the_originals_are_kept_as_a_task_and_only_what_is_new_is_stored() {
+    let place = place().await;
+    let server = &place.server;
+    let folder = server.folder.path().join("sessions");
+    let first = folder.join("s-1.jsonl");
+    std::fs::write(&first, session("s-1")).unwrap();
+    std::fs::write(folder.join("s-2.jsonl"), session("s-2")).unwrap();
+    let look = async || server.with_key("GET", "/api/sessions/archive", None).await.json();
+    let none = json!({ "files": 0, "size_bytes": 0, "archived_at": null });
+    assert_eq!(look().await, none, "nothing is kept that nobody asked for");
+
+    let keep = async || {
+        let body = json!({ "paths": [folder] });
+        let asked = server
+            .with_key("POST", "/api/sessions/archive", Some(&body))
+            .await;
+        assert_eq!(asked.status, 202, "{}", asked.body);
+        place.over(&asked.json()).await
+    };
+    let told = keep().await["result"].clone();
+    assert_eq!((&told["new"], &told["failed"]), (&json!(2), &json!(0)));
+    std::fs::write(&first, session("s-1") + &session("s-1")).unwrap();
+    let told = keep().await["result"].clone();
+    assert_eq!((&told["grown"], &told["unchanged"]), (&json!(1), &json!(1)));
+    let kept = look().await;
+    let size = (session("s-1").len() * 2 + session("s-2").len()) as u64;
+    assert_eq!((&kept["files"], &kept["size_bytes"]), (&json!(2), &json!(size)));
+
+    // A command that watches has the archive open: that is said, and what is kept can be looked at.
+    let open = Archive::open(server.folder.path().join("archive")).unwrap();
+    assert_eq!(keep().await["error"]["code"], "conflict");
+    assert_eq!(look().await["files"], 2);
+    drop(open);
+    let outside = json!({ "paths": ["/etc"] });
+    let refused = server
+        .with_key("POST", "/api/sessions/archive", Some(&outside))
+        .await;
+    assert_eq!(refused.status, 403);
+    place.end().await;
 }

@@ -194,6 +194,7 @@ pub(crate) fn parts(store: &Arc<MemoryStore>, folder: &TempDir) -> ServerParts {
         roots: Arc::new(Roots::open([sessions])),
         datasets_dir: folder.path().join("datasets"),
         bulk_dir: folder.path().join("bulk"),
+        archive_dir: folder.path().join("archive"),
         work_dir: folder.path().join("plan"),
         gateway: GatewayParts::default(),
     }

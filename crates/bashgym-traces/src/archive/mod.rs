@@ -11,6 +11,7 @@ mod entry;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use self::chunks::{CHUNK, Chunks};
 pub use self::entry::{ArchivedFile, ArchivedVersion};
+use crate::discover::{SessionFile, files_behind};
 use crate::error::TracesError;
 
 /// What [`Archive::add`] did.
@@ -32,6 +34,19 @@ pub enum Added {
     Unchanged,
     /// The file no longer begins with what was kept; both are kept now.
     Rewritten,
+}
+
+/// What [`Archive::add_sessions`] did with a file.
+#[derive(Debug)]
+pub struct AddedFile<'k> {
+    /// The file.
+    pub path: &'k Path,
+    /// What was done, or why it could not be read.
+    pub added: Result<Added, TracesError>,
+    /// How many files are done, this one among them.
+    pub done: u64,
+    /// How many there are.
+    pub total: u64,
 }
 
 /// What [`Archive::verify`] found.
@@ -95,6 +110,56 @@ impl Archive {
             uses,
             _lock: lock,
         })
+    }
+
+    /// What the archive in a folder keeps, without opening it: another process may be at work there. Nothing where
+    /// there is no archive.
+    ///
+    /// # Errors
+    ///
+    /// [`TracesError::Io`], and [`TracesError::ArchiveDamaged`] when one of its records cannot be read.
+    pub fn list(root: &Path) -> Result<Vec<ArchivedFile>, TracesError> {
+        let files = root.join("files");
+        if files.is_dir() {
+            entry::read_all(&files)
+        } else {
+            Ok(Vec::new())
+        }
+    }
+
+    /// Keeps all files behind sessions as they are now. `tell` hears of each what was done or why it could not be read,
+    /// and how many of how many there were, and may end it.
+    ///
+    /// # Errors
+    ///
+    /// [`TracesError::Io`] when the archive itself cannot be written; a session file that cannot be read is told, and the
+    /// rest is kept.
+    pub fn add_sessions(
+        &mut self,
+        sessions: &[SessionFile],
+        now: impl Fn() -> Timestamp,
+        tell: &mut dyn FnMut(AddedFile<'_>) -> ControlFlow<()>,
+    ) -> Result<(), TracesError> {
+        let mut paths: Vec<PathBuf> = sessions.iter().flat_map(files_behind).collect();
+        // The sessions of a database come one after the other.
+        paths.dedup();
+        for (at, path) in paths.iter().enumerate() {
+            let added = match self.add(path, now()) {
+                // The archive itself failed; the next file would fail too.
+                Err(error) if path.is_file() && File::open(path).is_ok() => return Err(error),
+                added => added,
+            };
+            let kept = AddedFile {
+                path,
+                added,
+                done: at as u64 + 1,
+                total: paths.len() as u64,
+            };
+            if tell(kept).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// The files kept, in the order of their ids.

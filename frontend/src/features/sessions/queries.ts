@@ -55,6 +55,22 @@ export const lastBuildsQuery = queryOptions({
     take(api.GET("/api/tasks", { params: { query: { kind: "dataset_build", limit: 10 } }, signal })),
 });
 
+/** What is kept of the originals. */
+export const archiveQuery = queryOptions({
+  queryKey: ["sessions", "archive"],
+  queryFn: ({ signal }) => take(api.GET("/api/sessions/archive", { signal })),
+});
+
+/** Keeps the originals as they are now. */
+export function useKeep() {
+  const client = useQueryClient();
+  return useMutation({
+    mutationFn: ({ key, ...body }: { key: string; paths?: string[] }) =>
+      take(api.POST("/api/sessions/archive", { body, headers: { "idempotency-key": key } })),
+    onSuccess: () => client.invalidateQueries({ queryKey: ["tasks"] }),
+  });
+}
+
 /** Reads sessions once and remembers what each holds. */
 export function useImport() {
   const client = useQueryClient();

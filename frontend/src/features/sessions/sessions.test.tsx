@@ -149,6 +149,37 @@ test("an import is followed, and the list tells what each session holds", async 
   expect(screen.getByTestId("where")).toHaveTextContent("/sessions?import=t2");
 });
 
+test("the originals are kept, and what is kept is told", async () => {
+  const user = userEvent.setup();
+  let isKept = false;
+  const result = {
+    files: 3,
+    new: 2,
+    grown: 0,
+    unchanged: 0,
+    rewritten: 0,
+    failed: 1,
+    problems_listed: [{ file: "/a/b.jsonl", reason: "permission denied" }],
+  };
+  show({
+    "GET /api/sessions": { items: [session], next: null },
+    "GET /api/sessions/archive": () =>
+      isKept
+        ? { files: 2, size_bytes: 2_500_000, archived_at: new Date().toISOString() }
+        : { files: 0, size_bytes: 0, archived_at: null },
+    "POST /api/sessions/archive": { id: "t3", kind: "session_archive", state: "queued" },
+    "GET /api/tasks/t3": () => {
+      isKept = true;
+      return { ...built, id: "t3", kind: "session_archive", result };
+    },
+  });
+  await user.click(await screen.findByRole("button", { name: "Keep a copy" }));
+  expect(await screen.findByText("2 files stored")).toBeVisible();
+  expect(await screen.findByText(/2 files kept, 2.5 MB/)).toBeVisible();
+  expect(screen.getByText("1 file that did not read")).toBeInTheDocument();
+  expect(screen.getByTestId("where")).toHaveTextContent("/sessions?keep=t3");
+});
+
 const cut = (text: string, left_out = 0) => ({ text, left_out });
 const step = (number: number, kind: string, more: Partial<Step> = {}): Step => ({
   number,

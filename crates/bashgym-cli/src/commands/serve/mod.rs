@@ -20,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use self::composition::HomeComposition;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
-use crate::files::{SESSION_INDEX, write_whole};
+use crate::files::{SESSION_ARCHIVE, SESSION_INDEX, write_whole};
 use crate::gate::HomeGate;
 use crate::inputs::agent_homes;
 use crate::kept::Kept;
@@ -220,6 +220,7 @@ async fn bind(args: ServeArgs, key: ServerKey, context: &Context) -> Result<Serv
         sessions: bashgym_traces::SessionIndex::new(home.join(SESSION_INDEX)),
         datasets_dir,
         bulk_dir: home.join("bulk"),
+        archive_dir: home.join(SESSION_ARCHIVE),
         work_dir: home.join("plan"),
         gateway,
     };

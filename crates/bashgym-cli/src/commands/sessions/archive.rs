@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
+use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 
-use bashgym_traces::{Added, Archive, ArchivedFile, SessionFile, files_behind, find_session_files};
+use bashgym_traces::{Added, AddedFile, Archive, ArchivedFile, find_session_files};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::PathsArgs;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
+use crate::files::SESSION_ARCHIVE;
 use crate::inputs::inputs;
 use crate::output::{bytes, plain, table};
 
@@ -46,7 +48,7 @@ pub(crate) struct RestoreArgs {
 }
 
 pub(super) fn open(context: &Context) -> Result<Archive, CliError> {
-    Ok(Archive::open(context.home()?.join("archive"))?)
+    Ok(Archive::open(context.home()?.join(SESSION_ARCHIVE))?)
 }
 
 pub(super) fn run(command: ArchiveCommand, context: &Context) -> Result<(), CliError> {
@@ -68,51 +70,36 @@ fn word(added: Added) -> &'static str {
     }
 }
 
-/// Hears of each file: what was done, or why nothing was.
-pub(super) type Tell<'t> = &'t mut dyn FnMut(&Path, Option<Added>, Option<String>) -> Result<(), CliError>;
-
-/// Keeps all files behind the sessions; a file that cannot be read is told, and the rest is kept.
-pub(super) fn keep(
-    archive: &mut Archive,
-    files: &[SessionFile],
-    context: &Context,
-    tell: Tell<'_>,
-) -> Result<(), CliError> {
-    let mut before: Option<PathBuf> = None;
-    for path in files.iter().flat_map(files_behind) {
-        // The sessions of a database come one after the other.
-        if before.as_ref() == Some(&path) {
-            continue;
-        }
-        match archive.add(&path, context.clock.now()) {
-            Ok(added) => tell(&path, Some(added), None)?,
-            // The archive itself failed; the next file would fail too.
-            Err(error) if path.is_file() && fs::File::open(&path).is_ok() => return Err(error.into()),
-            Err(error) => tell(&path, None, Some(error.to_string()))?,
-        }
-        before = Some(path);
-    }
-    Ok(())
-}
-
 fn add(mut archive: Archive, args: &PathsArgs, context: &Context) -> Result<(), CliError> {
     let files = find_session_files(&inputs(&args.paths)?)?;
     let output = context.output;
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-    keep(&mut archive, &files, context, &mut |path, added, failed| {
-        let state = added.map_or("failed", word);
+    let mut tell = |kept: AddedFile<'_>| {
+        let state = kept.added.as_ref().map_or("failed", |added| word(*added));
         *counts.entry(state).or_default() += 1;
+        let failed = kept.added.as_ref().err().map(ToString::to_string);
         if output.is_json() {
-            return output.json(&json!({ "event": "file", "file": path, "state": state, "reason": failed }));
+            return output
+                .json(&json!({ "event": "file", "file": kept.path, "state": state, "reason": failed }));
         }
         if let Some(reason) = failed {
             output.note(plain(&reason));
         }
-        if output.is_human() || matches!(added, None | Some(Added::Unchanged)) {
+        if output.is_human() || matches!(kept.added, Err(_) | Ok(Added::Unchanged)) {
             return Ok(());
         }
-        output.line(plain(&path.display().to_string()))
+        output.line(plain(&kept.path.display().to_string()))
+    };
+    let mut told = Ok(());
+    archive.add_sessions(&files, || context.clock.now(), &mut |kept| {
+        told = tell(kept);
+        if told.is_ok() {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     })?;
+    told?;
     if output.is_json() {
         return output.json(&json!({ "event": "summary", "summary": counts }));
     }
@@ -120,7 +107,7 @@ fn add(mut archive: Archive, args: &PathsArgs, context: &Context) -> Result<(), 
     output.note(format!(
         "{} in {}",
         said.join(", "),
-        context.home()?.join("archive").display()
+        context.home()?.join(SESSION_ARCHIVE).display()
     ));
     Ok(())
 }

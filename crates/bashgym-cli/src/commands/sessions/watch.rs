@@ -12,7 +12,6 @@ use clap::Args;
 use owo_colors::OwoColorize;
 use serde_json::json;
 
-use super::archive::keep;
 use super::import::Grown;
 use super::remembered::index;
 use crate::context::Context;
@@ -88,7 +87,9 @@ impl Watch<'_> {
             found => found?,
         };
         if let Some(archive) = &mut self.archive {
-            keep(archive, &files, self.context, &mut |_, _, _| Ok(()))?;
+            archive.add_sessions(&files, || self.context.clock.now(), &mut |_| {
+                ControlFlow::Continue(())
+            })?;
         }
         let (summary, seen, failed) = self.poll(&files)?;
         if summary.files_unchanged < summary.files {

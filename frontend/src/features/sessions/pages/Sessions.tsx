@@ -10,7 +10,7 @@ import { itemsOf, ShowMore } from "../../../ui/more";
 import { Badge, Button, Copyable, Empty, Field, Meter, Note, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
 import { TaskState } from "../../../ui/task";
 import { agentName, byAgent, cutPath, isName, qualityOf } from "../model";
-import { lastBuildsQuery, sessionsQuery, useBuild, useImport } from "../queries";
+import { archiveQuery, lastBuildsQuery, sessionsQuery, useBuild, useImport, useKeep } from "../queries";
 
 export default function Sessions() {
   const [search] = useSearchParams();
@@ -27,6 +27,7 @@ export default function Sessions() {
           <Import path={path} />
           <Build path={path} />
           <QualityPanel />
+          <Keep path={path} />
         </div>
       </div>
     </div>
@@ -133,7 +134,9 @@ function List({ path }: { path: string }) {
                           <td className="num nowrap" data-label="Size">
                             {bytes(one.size_bytes)}
                           </td>
-                          <td className="nowrap" data-label="Begun">{one.started_at ? <Time at={one.started_at} brief /> : "–"}</td>
+                          <td className="nowrap" data-label="Begun">
+                            {one.started_at ? <Time at={one.started_at} brief /> : "–"}
+                          </td>
                         </tr>
                       );
                     })}
@@ -166,8 +169,8 @@ type Imported = {
   problems_listed?: Unread[];
 };
 
-function Import({ path }: { path: string }) {
-  const start = useImport();
+/** Long work on the sessions of this page. The address knows its task: a page that is loaded again finds it. */
+function useWork(name: string, path: string, start: ReturnType<typeof useImport>) {
   const [params, setParams] = useSearchParams();
   const [key, setKey] = useState(intentKey);
   const begin = () =>
@@ -176,11 +179,16 @@ function Import({ path }: { path: string }) {
       {
         onSuccess: (task) => {
           setKey(intentKey());
-          // The address knows the task: a page that is loaded again finds it.
-          setParams({ ...(path ? { path } : {}), import: task.id }, { replace: true });
+          setParams({ ...(path ? { path } : {}), [name]: task.id }, { replace: true });
         },
       },
     );
+  return { id: params.get(name) ?? "", begin };
+}
+
+function Import({ path }: { path: string }) {
+  const start = useImport();
+  const { id, begin } = useWork("import", path, start);
   return (
     <Panel title="Import">
       <p className="quiet">
@@ -194,7 +202,7 @@ function Import({ path }: { path: string }) {
         </Button>
       </div>
       <TaskState
-        id={params.get("import") ?? ""}
+        id={id}
         label="Reading"
         done={(task) => {
           const read = task.result as Imported | null;
@@ -215,14 +223,70 @@ function Import({ path }: { path: string }) {
   );
 }
 
+/** What came of keeping the originals. */
+type KeptNow = {
+  files: number;
+  new: number;
+  grown: number;
+  rewritten: number;
+  failed: number;
+  problems_listed: Unread[];
+};
+
+function Keep({ path }: { path: string }) {
+  const start = useKeep();
+  const archive = useQuery(archiveQuery);
+  const { id, begin } = useWork("keep", path, start);
+  const kept = archive.data;
+  return (
+    <Panel title="Keep the originals">
+      <p className="quiet">
+        Agents delete their logs, some after a month. A compressed copy stays in Bash Gym's folder on this machine.
+      </p>
+      {kept?.archived_at ? (
+        <p>
+          {count(kept.files, "file")} kept, {bytes(kept.size_bytes)}; the last <Time at={kept.archived_at} />.
+        </p>
+      ) : null}
+      {start.isError ? <FailureNote error={start.error} title="It was not begun" /> : null}
+      <div>
+        <Button busy={start.isPending} onClick={begin}>
+          Keep a copy
+        </Button>
+      </div>
+      <TaskState
+        id={id}
+        label="Keeping"
+        done={(task) => {
+          const now = task.result as KeptNow | null;
+          const changed = (now?.new ?? 0) + (now?.grown ?? 0) + (now?.rewritten ?? 0);
+          return (
+            <>
+              <Note tone="good" title={changed ? `${count(changed, "file")} stored` : "Nothing has changed"}>
+                <p>
+                  {count(now?.files ?? 0, "file")} looked at. <code>bashgym sessions archive restore</code> gives them
+                  back.
+                </p>
+              </Note>
+              <DidNotRead what="file" count={now?.failed ?? 0} listed={now?.problems_listed ?? []} />
+            </>
+          );
+        }}
+      />
+    </Panel>
+  );
+}
+
 type Unread = { file: string; line?: number | null; reason: string };
 
 /** Lines that did not read, and why. */
-function DidNotRead({ count: found, listed }: { count: number; listed: readonly Unread[] }) {
+type DidNotReadProps = { what?: string; count: number; listed: readonly Unread[] };
+
+function DidNotRead({ what = "line", count: found, listed }: DidNotReadProps) {
   if (found === 0) return null;
   return (
     <details>
-      <summary>{count(found, "line")} that did not read</summary>
+      <summary>{count(found, what)} that did not read</summary>
       <ul className="stack">
         {listed.map((one) => (
           <li key={`${one.file} ${one.line ?? ""}`} className="cut">
