@@ -43,6 +43,8 @@ async fn wait(state: &AppState) {
     tokio::select! {
         () = state.parts.clock.sleep(LOOK) => {}
         () = state.launched.notified() => {}
+        // Whoever watches a page sees at once what another process launched.
+        () = state.live.hub().new_job() => {}
         () = state.ending.cancelled() => {}
     }
 }

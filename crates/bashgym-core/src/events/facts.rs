@@ -13,6 +13,8 @@ use crate::run::{RunId, RunRecord, RunState};
 use crate::store::JobStream;
 use crate::task::{TaskRecord, TaskState};
 
+/// A job was launched.
+pub const JOB_CREATED: &str = "hf:job:created";
 /// Lines of a job's log were kept.
 pub const JOB_LOG: &str = "hf:job:log";
 /// Measurements of a job's machine were kept.
@@ -113,7 +115,7 @@ pub fn of_launch(before: Option<&LaunchRecord>, after: &LaunchRecord) -> Vec<New
     };
     let same_job = before.filter(|before| before.job_id() == after.job_id());
     if same_job.is_none() && after.job_id().is_some() {
-        tell("hf:job:created", json!({ "flavor": after.request.get("flavor") }));
+        tell(JOB_CREATED, json!({ "flavor": after.request.get("flavor") }));
     }
     // With another job the view begins anew.
     let (old, new) = (same_job.map(|before| &before.view), &after.view);

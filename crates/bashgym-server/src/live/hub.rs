@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
 use bashgym_core::Clock;
+use bashgym_core::events::facts::JOB_CREATED;
 use bashgym_core::events::{Event, EventReader, LogPage, Topics};
 use bashgym_core::store::StoreError;
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, Notify, broadcast};
 
 /// How events are handed on.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +69,7 @@ pub(super) struct Shared {
     clock: Arc<dyn Clock>,
     /// There while somebody listens.
     tail: Mutex<Option<broadcast::WeakSender<Arc<Frame>>>>,
+    new_job: Notify,
 }
 
 impl EventHub {
@@ -79,8 +81,15 @@ impl EventHub {
                 policy,
                 clock,
                 tail: Mutex::new(None),
+                new_job: Notify::new(),
             }),
         }
+    }
+
+    /// Returns when the log told of a job that some process launched. Only while somebody listens is the log read; each
+    /// word wakes one who waits.
+    pub async fn new_job(&self) {
+        self.shared.new_job.notified().await;
     }
 
     /// What the hub reads.
@@ -124,6 +133,9 @@ async fn follow(shared: Arc<Shared>, mut seq: u64, sender: broadcast::Sender<Arc
             Ok(frames) => {
                 for frame in frames {
                     seq = frame.seq;
+                    if frame.kind == JOB_CREATED {
+                        shared.new_job.notify_one();
+                    }
                     // That nobody hears it is seen at the next step.
                     let _ = sender.send(frame);
                 }

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use bashgym_core::events::{EventLog, Retention, Topics};
+use bashgym_core::events::{EventLog, NewEvent, Retention, Topics};
 use bashgym_core::store::MemoryStore;
 use bashgym_server::live::{EventHub, News, Subscription};
 use bashgym_store::SqlStore;
+use futures::FutureExt;
+use serde_json::json;
 
 use super::support::{append, hub};
 
@@ -147,4 +149,24 @@ async fn events_of_another_process_are_heard() {
             [from + 1, from + 2, from + 3]
         );
     }
+}
+
+#[tokio::test]
+async fn a_job_that_another_process_launched_is_told_while_somebody_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bashgym.db");
+    let ours = Arc::new(SqlStore::open(&path).await.unwrap());
+    let theirs = SqlStore::open(&path).await.unwrap();
+    let hub = hub(&ours, 8);
+    let mut listener = begin(&hub, None).await;
+    append(&theirs, "job:1", 1).await;
+    until(&mut listener, 1).await;
+    assert!(
+        hub.new_job().now_or_never().is_none(),
+        "what else happens is no new job"
+    );
+    let created = NewEvent::new("hf:job:created", "job:1", json!({}));
+    theirs.append(&[created]).await.unwrap();
+    until(&mut listener, 2).await;
+    hub.new_job().now_or_never().unwrap();
 }
