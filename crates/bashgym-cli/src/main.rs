@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod config_file;
 mod context;
+mod driving;
 mod embedded_hub;
 mod error;
 mod files;

@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use bashgym_core::trainer::{Preset, Recipe, ScriptConfig, TrainerConfig, TrlOptions};
+use bashgym_core::trainer::{Recipe, ScriptConfig, TrainerConfig, TrlOptions};
 use bashgym_engine::{StopFlag, TrainEvent, TrainOutcome};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
 use super::consent;
-use super::options::BaseOptions;
+use super::options::{BaseOptions, TrainingOptions};
 use crate::bar::bar;
 use crate::context::Context;
 use crate::error::{CliError, Kind, io_error};
@@ -20,65 +20,6 @@ const RUNS_COMMANDS: &str = "\
 grpo rewards a completion by running the shell commands in it, here, with your rights: they can read and change whatever you
 can. They get a fresh folder, no secrets of this environment, limits on time and size, and no network where the kernel allows
 it, but no jail. Run them?";
-
-/// The size of an embedded student.
-#[derive(Debug, Clone, Copy, Default, ValueEnum)]
-pub(crate) enum PresetName {
-    /// Seconds; for trying out the flow
-    Tiny,
-    /// A minute or two on two cores
-    #[default]
-    Small,
-    /// Longer, for more data
-    Base,
-}
-
-/// How a student is trained.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Training")]
-pub(crate) struct TrainingOptions {
-    /// The size of the student
-    #[arg(long, value_enum, default_value = "small")]
-    pub(crate) preset: PresetName,
-    /// Decides the split, the order of the data and the first weights
-    #[arg(long, value_name = "N", default_value_t = 42)]
-    pub(crate) seed: u64,
-    /// Optimiser steps at most
-    #[arg(long, value_name = "N")]
-    pub(crate) max_steps: Option<u64>,
-    /// Seconds of training at most; it ends with a proper evaluation
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) max_seconds: Option<u64>,
-    /// Seconds after which a job is stopped from outside
-    #[arg(long, value_name = "SECONDS", default_value_t = 7200)]
-    pub(crate) timeout: u64,
-    /// The hardware a job asks for; the embedded Hub runs every flavor on this machine
-    #[arg(long, value_name = "FLAVOR", default_value = "cpu-basic")]
-    pub(crate) flavor: String,
-}
-
-impl TrainingOptions {
-    pub(crate) fn trainer_config(&self) -> TrainerConfig {
-        TrainerConfig {
-            preset: self.preset.into(),
-            seed: self.seed,
-            max_steps: self.max_steps,
-            max_seconds: self.max_seconds,
-            timeout_seconds: self.timeout,
-            ..TrainerConfig::default()
-        }
-    }
-}
-
-impl From<PresetName> for Preset {
-    fn from(name: PresetName) -> Self {
-        match name {
-            PresetName::Tiny => Self::Tiny,
-            PresetName::Small => Self::Small,
-            PresetName::Base => Self::Base,
-        }
-    }
-}
 
 /// Trains a student from a dataset folder, here.
 ///

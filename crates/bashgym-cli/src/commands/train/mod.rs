@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use crate::context::Context;
 use crate::error::CliError;
 
-pub(crate) use local::TrainingOptions;
+pub(crate) use options::TrainingOptions;
 
 /// Trains a student from a dataset.
 #[derive(Debug, Args)]

@@ -1,18 +1,76 @@
-//! What a person may decide about a training job.
+//! What a person may decide about training, here and as a job.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bashgym_core::plan::{PlanRequest, TrainPlan, make_plan};
-use bashgym_core::trainer::{Launch, Method, Recipe, TrainerConfig, TrlOptions};
+use bashgym_core::trainer::{Launch, Method, Preset, Recipe, TrainerConfig, TrlOptions};
 use bashgym_store::SqlStore;
 use clap::{Args, ValueEnum};
 use hf_core::Revision;
 
-use super::local::PresetName;
 use crate::context::{Connection, Context};
 use crate::error::{CliError, Kind};
 use crate::student::EngineChat;
+
+/// The size of an embedded student.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum PresetName {
+    /// Seconds; for trying out the flow
+    Tiny,
+    /// A minute or two on two cores
+    #[default]
+    Small,
+    /// Longer, for more data
+    Base,
+}
+
+/// How a student is trained.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Training")]
+pub(crate) struct TrainingOptions {
+    /// The size of the student
+    #[arg(long, value_enum, default_value = "small")]
+    pub(crate) preset: PresetName,
+    /// Decides the split, the order of the data and the first weights
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+    /// Optimiser steps at most
+    #[arg(long, value_name = "N")]
+    pub(crate) max_steps: Option<u64>,
+    /// Seconds of training at most; it ends with a proper evaluation
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_seconds: Option<u64>,
+    /// Seconds after which a job is stopped from outside
+    #[arg(long, value_name = "SECONDS", default_value_t = 7200)]
+    pub(crate) timeout: u64,
+    /// The hardware a job asks for; the embedded Hub runs every flavor on this machine
+    #[arg(long, value_name = "FLAVOR", default_value = "cpu-basic")]
+    pub(crate) flavor: String,
+}
+
+impl TrainingOptions {
+    pub(crate) fn trainer_config(&self) -> TrainerConfig {
+        TrainerConfig {
+            preset: self.preset.into(),
+            seed: self.seed,
+            max_steps: self.max_steps,
+            max_seconds: self.max_seconds,
+            timeout_seconds: self.timeout,
+            ..TrainerConfig::default()
+        }
+    }
+}
+
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Self {
+        match name {
+            PresetName::Tiny => Self::Tiny,
+            PresetName::Small => Self::Small,
+            PresetName::Base => Self::Base,
+        }
+    }
+}
 
 /// Who trains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]

@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::options::JobOptions;
 use super::{consent, plan, show};
-use crate::commands::run::{Sink, interrupted, service};
 use crate::context::{Connection, Context};
+use crate::driving::{Sink, interrupted, service};
 use crate::error::{CliError, Kind};
 use crate::progress::RunScreen;
 
