@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use hf_core::{Account, AccountCache, HfClient, Refusal, StoredAccount};
 use serde::{Deserialize, Serialize};
 
+use crate::context::no_token;
+use crate::error::CliError;
 use crate::files::write_whole;
 
 /// The file's contents. It holds no token, only a fingerprint of it.
@@ -69,6 +71,18 @@ impl AccountMemory {
             .and_then(|key| self.read(&key))
             .and_then(|kept| serde_json::from_value(kept.account?).ok());
         cache.remembering(stored)
+    }
+
+    /// The name of a client's account: what the Hub tells, or told the last time where it can not be asked now.
+    pub(crate) async fn name(&self, client: &HfClient) -> Result<String, CliError> {
+        let cache = self.cache(client);
+        let account = cache.get().await;
+        self.note(&cache, &account).await;
+        match account {
+            Account::Known { me, .. } => Ok(me.name.clone()),
+            Account::Refused(doubt) | Account::Unknown(doubt) => Err(doubt.into()),
+            _ => Err(no_token()),
+        }
     }
 
     /// Takes note of what the Hub told of the account.

@@ -191,8 +191,7 @@ impl Context {
         self.account_memory.attach(&client);
         let namespace = match settings.namespace() {
             Some(namespace) => namespace.clone(),
-            None if settings.token.is_none() => return Err(no_token()),
-            None => client.whoami().await?.name.parse()?,
+            None => self.account_memory.name(&client).await?.parse()?,
         };
         Ok(Connection {
             client,

@@ -10,7 +10,7 @@ use bashgym_core::ledger::LedgerError;
 use bashgym_core::store::StoreError;
 use bashgym_core::{CoreError, CoreErrorKind};
 use bashgym_traces::TracesError;
-use hf_core::{HfError, HfErrorKind};
+use hf_core::{Doubt, HfError, HfErrorKind};
 
 /// The kinds of failure a script can tell apart. The numbers are documented in `docs/cli.md` and do not change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,6 +179,16 @@ impl From<HfError> for CliError {
         match hint {
             Some(hint) => converted.hint(hint),
             None => converted,
+        }
+    }
+}
+
+impl From<Doubt> for CliError {
+    fn from(doubt: Doubt) -> Self {
+        let error = Self::new(hf_kind(doubt.kind), doubt.message);
+        match doubt.hint {
+            Some(hint) => error.hint(hint),
+            None => error,
         }
     }
 }

@@ -447,6 +447,33 @@ fn the_config_file_says_what_flags_and_environment_leave_open() {
 }
 
 #[test]
+fn after_a_restart_jobs_are_listed_although_the_hub_is_away() {
+    let environment = Environment::new();
+    let hub = Hub::start(&environment, &environment.path("hub"));
+    let token_file = environment.path("token");
+    std::fs::write(&token_file, &hub.token).unwrap();
+    let token_file = token_file.to_str().unwrap().to_owned();
+    let settings = ["--endpoint", &hub.endpoint.clone(), "--token-file", &token_file];
+    let mut server = Serving::start(&environment, &settings);
+    let request = json!({ "command": ["sh", "-c", "echo done"] });
+    let (status, job) = server.ask("POST", "/api/hf/jobs", Some(&request));
+    assert_eq!(status, 201, "{job}");
+    let (status, before) = server.ask("GET", "/api/hf/jobs", None);
+    assert_eq!(status, 200, "{before}");
+    server.process.kill().unwrap();
+    server.process.wait().unwrap();
+    hub.kill_9();
+
+    let server = Serving::start(&environment, &settings);
+    let (status, after) = server.ask("GET", "/api/hf/jobs", None);
+    assert_eq!(status, 200, "{after}");
+    assert_eq!(after["items"][0]["id"], job["id"]);
+    // What only the Hub knows is not said to be missing.
+    let (status, unknown) = server.ask("GET", "/api/hf/spaces", None);
+    assert_eq!((status, &unknown["code"]), (502, &json!("hub_unreachable")));
+}
+
+#[test]
 fn traces_go_to_the_collector_and_hold_no_secret() {
     let environment = Environment::new();
     let collector = Collector::start();

@@ -128,6 +128,8 @@ impl Composition for HomeComposition {
             }
         }
         let connection = self.context.connect().await.map_err(problem)?;
+        // The next server knows the account although the Hub may be away by then.
+        self.context.account_memory.keep();
         let job_token = job_token::of_connection(&self.context, &connection).map_err(problem)?;
         let job_token = job_token.map(|own| own.token);
         let hub = HubConnection {
