@@ -57,7 +57,7 @@ export default function DatasetBrowser() {
               );
             return (
               <div className="scroll">
-                <table className="table">
+                <table className="table table--stack">
                   <thead>
                     <tr>
                       <th scope="col">Dataset</th>
@@ -71,7 +71,7 @@ export default function DatasetBrowser() {
                         <td>
                           <Link to={paths.dataset(repo.repo_id)}>{repo.repo_id}</Link>
                         </td>
-                        <td>
+                        <td data-label="Who reads it">
                           {repo.private === null ? (
                             "not known"
                           ) : repo.private ? (
@@ -80,7 +80,7 @@ export default function DatasetBrowser() {
                             <Badge tone="warn">everybody</Badge>
                           )}
                         </td>
-                        <td>{repo.last_modified ? <Time at={repo.last_modified} /> : "–"}</td>
+                        <td data-label="Changed">{repo.last_modified ? <Time at={repo.last_modified} /> : "–"}</td>
                       </tr>
                     ))}
                   </tbody>
@@ -106,7 +106,7 @@ export default function DatasetBrowser() {
               );
             return (
               <div className="scroll">
-                <table className="table">
+                <table className="table table--stack">
                   <thead>
                     <tr>
                       <th scope="col">Name</th>
@@ -128,10 +128,16 @@ export default function DatasetBrowser() {
                         <td>
                           <Link to={paths.dataset(one.name)}>{one.name}</Link>
                         </td>
-                        <td className="num">{number(one.sessions)}</td>
-                        <td className="num">{number(one.rows_train)}</td>
-                        <td className="num">{number(one.rows_val)}</td>
-                        <td>{one.built_at ? <Time at={one.built_at} /> : "–"}</td>
+                        <td className="num" data-label="Sessions">
+                          {number(one.sessions)}
+                        </td>
+                        <td className="num" data-label="Rows">
+                          {number(one.rows_train)}
+                        </td>
+                        <td className="num" data-label="Held out">
+                          {number(one.rows_val)}
+                        </td>
+                        <td data-label="Built">{one.built_at ? <Time at={one.built_at} /> : "–"}</td>
                       </tr>
                     ))}
                   </tbody>

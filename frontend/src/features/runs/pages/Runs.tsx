@@ -43,7 +43,7 @@ export default function Runs() {
               );
             return (
               <div className="scroll">
-                <table className="table">
+                <table className="table table--stack">
                   <thead>
                     <tr>
                       <th scope="col">Student</th>
@@ -65,18 +65,18 @@ export default function Runs() {
                             <Link to={paths.run(run.id)}>{run.model_repo}</Link>
                             <div className="faint mono">{run.id}</div>
                           </td>
-                          <td>
+                          <td data-label="State">
                             <Badge tone={state.tone}>{state.label}</Badge>
                           </td>
-                          <td>
+                          <td data-label="Dataset">
                             <Link to={paths.dataset(run.dataset_repo)}>{run.dataset_repo}</Link>
                           </td>
-                          <td className="num">
+                          <td className="num nowrap" data-label="Loss held out">
                             {line.lossBefore === null || line.lossAfter === null
                               ? "–"
                               : `${number(line.lossBefore, 3)} → ${number(line.lossAfter, 3)}`}
                           </td>
-                          <td>
+                          <td data-label="Changed">
                             <Time at={run.updated_at} />
                           </td>
                         </tr>

@@ -167,7 +167,7 @@ function Calls() {
             </div>
           ) : (
             <div className="scroll">
-              <table className="table">
+              <table className="table table--stack">
                 <thead>
                   <tr>
                     <th scope="col">Model</th>
@@ -192,11 +192,19 @@ function Calls() {
                   {list.map((one) => (
                     <tr key={one.name}>
                       <td className="mono">{one.name || "all"}</td>
-                      <td className="num">{number(one.calls)}</td>
-                      <td className="num">{number(one.failed)}</td>
-                      <td className="num">{number(one.prompt_tokens)}</td>
-                      <td className="num">{number(one.completion_tokens)}</td>
-                      <td className="num">
+                      <td className="num" data-label="Calls">
+                        {number(one.calls)}
+                      </td>
+                      <td className="num" data-label="Failed">
+                        {number(one.failed)}
+                      </td>
+                      <td className="num" data-label="Tokens in">
+                        {number(one.prompt_tokens)}
+                      </td>
+                      <td className="num" data-label="Tokens out">
+                        {number(one.completion_tokens)}
+                      </td>
+                      <td className="num" data-label="Cost">
                         {usd(one.cost_usd)}
                         {one.unknown_cost ? (
                           <div className="faint">and {count(one.unknown_cost, "call")} of unknown price</div>
