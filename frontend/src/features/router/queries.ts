@@ -1,4 +1,10 @@
-import { infiniteQueryOptions, keepPreviousData, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import {
+  infiniteQueryOptions,
+  keepPreviousData,
+  queryOptions,
+  useMutation,
+  useQueryClient,
+} from "@tanstack/react-query";
 import { api, take } from "../../api/client";
 
 const PAGE = 50;
@@ -12,7 +18,14 @@ export const routerQuery = queryOptions({
   refetchInterval: LOOK_RARELY_MS,
 });
 
-export type Filters = { kind?: string; model?: string; strategy?: string; state?: string; verdict?: string; kept?: boolean };
+export type Filters = {
+  kind?: string;
+  model?: string;
+  strategy?: string;
+  state?: string;
+  verdict?: string;
+  kept?: boolean;
+};
 
 export const decisionsQuery = (filters: Filters) =>
   infiniteQueryOptions({
@@ -41,9 +54,7 @@ export const reportQuery = (seconds: string) =>
   queryOptions({
     queryKey: ["router", "report", seconds],
     queryFn: ({ signal }) =>
-      take(
-        api.GET("/api/router/report", { params: { query: seconds ? { seconds: Number(seconds) } : {} }, signal }),
-      ),
+      take(api.GET("/api/router/report", { params: { query: seconds ? { seconds: Number(seconds) } : {} }, signal })),
     refetchInterval: LOOK_RARELY_MS,
     placeholderData: keepPreviousData,
   });
@@ -54,7 +65,9 @@ export const replayQuery = (seconds: string, strategies: string) =>
     queryFn: ({ signal }) =>
       take(
         api.GET("/api/router/replay", {
-          params: { query: { ...(strategies ? { strategies } : {}), ...(seconds ? { seconds: Number(seconds) } : {}) } },
+          params: {
+            query: { ...(strategies ? { strategies } : {}), ...(seconds ? { seconds: Number(seconds) } : {}) },
+          },
           signal,
         }),
       ),

@@ -2,7 +2,17 @@ import { screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { expect, test } from "vitest";
 import { never, Refusal, showPage } from "../../testing/page";
-import { bucketLabel, costWords, curlOf, intervalWords, linesOf, seenWords, stateWords, strategyWords, type Sum } from "./model";
+import {
+  bucketLabel,
+  costWords,
+  curlOf,
+  intervalWords,
+  linesOf,
+  seenWords,
+  stateWords,
+  strategyWords,
+  type Sum,
+} from "./model";
 import RouterPage from "./pages/RouterPage";
 
 const none: Sum = {
@@ -158,7 +168,10 @@ test("the strategy, its models and what calls came to are seen at once", async (
 });
 
 test("without a model it is said how to set one up", async () => {
-  show({ "GET /api/router": { ...view, backends: [], standings: [] }, "GET /api/router/report": { ...report, sum: none } });
+  show({
+    "GET /api/router": { ...view, backends: [], standings: [] },
+    "GET /api/router/report": { ...report, sum: none },
+  });
   expect(await screen.findByText("bashgym/auto has no model to choose from yet")).toBeVisible();
   expect(screen.getByText(/Nobody has judged an answer yet/)).toBeVisible();
 });

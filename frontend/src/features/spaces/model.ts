@@ -32,7 +32,11 @@ const isStage = (word: string): word is keyof typeof stages => word in stages;
 
 /** A stage in words. One that is new at the Hub is shown as it is, and is not taken to be a failure. */
 export const stageWords = (stage: string | null): { label: string; tone: Tone } =>
-  stage === null ? { label: "Not known", tone: "plain" } : isStage(stage) ? stages[stage] : { label: stage, tone: "warn" };
+  stage === null
+    ? { label: "Not known", tone: "plain" }
+    : isStage(stage)
+      ? stages[stage]
+      : { label: stage, tone: "warn" };
 
 const stopped = ["PAUSED", "STOPPED", "SLEEPING"];
 const broken = ["NO_APP_FILE", "CONFIG_ERROR", "BUILD_ERROR", "RUNTIME_ERROR"];

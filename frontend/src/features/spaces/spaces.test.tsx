@@ -54,7 +54,14 @@ const common = {
   [`GET /api/hf/spaces/${id}/secrets`]: [{ key: "STYLE_KEY", description: null, updated_at: null }],
   [`GET /api/hf/spaces/${id}/variables`]: [],
 };
-const task = (state: string, more: object = {}) => ({ id: "t1", state, progress: null, result: null, error: null, ...more });
+const task = (state: string, more: object = {}) => ({
+  id: "t1",
+  state,
+  progress: null,
+  result: null,
+  error: null,
+  ...more,
+});
 
 class Log {
   static opened: string[] = [];
@@ -114,7 +121,14 @@ test("an unknown price is not free, and a name is one the Hub takes", () => {
 });
 
 test("Spaces are listed with what they serve; without one it is said how to make one", async () => {
-  const item = { space_id: id, stage: "RUNNING", hardware: "cpu-basic", sdk: "gradio", private: true, last_modified: null };
+  const item = {
+    space_id: id,
+    stage: "RUNNING",
+    hardware: "cpu-basic",
+    sdk: "gradio",
+    private: true,
+    last_modified: null,
+  };
   showPage(Spaces, {
     route: "/spaces",
     at: "/spaces",
@@ -201,7 +215,13 @@ test("the app is asked, and its answer grows", async () => {
   vi.spyOn(window, "fetch").mockImplementation(async (input, init) => {
     const request = input as Request;
     if (!request.url.endsWith("/try")) return real(input, init);
-    asked.push({ method: "POST", path: "try", search: new URLSearchParams(), body: await request.json(), headers: request.headers });
+    asked.push({
+      method: "POST",
+      path: "try",
+      search: new URLSearchParams(),
+      body: await request.json(),
+      headers: request.headers,
+    });
     const text = 'event: so_far\ndata: {"text":"hel"}\n\nevent: done\ndata: {"text":"hello"}\n\n';
     return new Response(text, { headers: { "content-type": "text/event-stream" } });
   });

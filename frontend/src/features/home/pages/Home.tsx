@@ -266,8 +266,8 @@ function NextStep({
             </>
           }
         >
-          {student ?? "A student"} is trained. A Space lets people try it. The gateway sends it the calls that it answers
-          well enough.
+          {student ?? "A student"} is trained. A Space lets people try it. The gateway sends it the calls that it
+          answers well enough.
         </Next>
       );
     default:

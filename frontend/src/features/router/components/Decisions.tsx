@@ -115,18 +115,16 @@ export function Decisions({ models }: { models: readonly string[] }) {
               <Empty
                 title={query.hasNextPage ? "None among the newest" : "No decision is like that"}
                 action={
-                  <Button
-                    onClick={() =>
-                      set({ kind: "", model: "", strategy: "", state: "", verdict: "", kept: "" })
-                    }
-                  >
+                  <Button onClick={() => set({ kind: "", model: "", strategy: "", state: "", verdict: "", kept: "" })}>
                     Show all decisions
                   </Button>
                 }
               />
             ) : (
               <Empty title="No call yet">
-                <p>Point a tool at the gateway, as it says below. Each call shows up here, with the reason for its model.</p>
+                <p>
+                  Point a tool at the gateway, as it says below. Each call shows up here, with the reason for its model.
+                </p>
               </Empty>
             );
           return (

@@ -119,7 +119,9 @@ function Candidates({ record }: { record: DecisionRecord }) {
               </th>
               <Cell label="right at least">{percent(one.belief.low)}</Cell>
               <Cell label="on average">{percent(one.belief.mean)}</Cell>
-              <Cell label="expected cost">{usd(one.expected_nano_usd === null ? null : one.expected_nano_usd / 1e9)}</Cell>
+              <Cell label="expected cost">
+                {usd(one.expected_nano_usd === null ? null : one.expected_nano_usd / 1e9)}
+              </Cell>
             </tr>
           ))}
         </tbody>

@@ -12,10 +12,7 @@ import { TimePlot } from "./TimePlot";
 export function Numbers({ seconds, choose }: { seconds: string; choose: (seconds: string) => void }) {
   const query = useQuery(reportQuery(seconds));
   return (
-    <Panel
-      title="Cost and quality"
-      actions={<SpanChoice seconds={seconds} choose={choose} />}
-    >
+    <Panel title="Cost and quality" actions={<SpanChoice seconds={seconds} choose={choose} />}>
       <Load query={query} skeleton={<Skeleton lines={8} />}>
         {({ sum, points, models, whole }) => {
           if (sum.calls === 0) return <p className="quiet">No call in this time.</p>;

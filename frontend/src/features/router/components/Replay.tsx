@@ -24,18 +24,13 @@ export function Replay({
   const [quality, setQuality] = useState("0.8");
   const query = useQuery(replayQuery(seconds, strategies));
   return (
-    <Panel
-      title="What another strategy would have cost"
-      actions={<SpanChoice seconds={seconds} choose={chooseTime} />}
-    >
+    <Panel title="What another strategy would have cost" actions={<SpanChoice seconds={seconds} choose={chooseTime} />}>
       <form
         className="row replay"
         onSubmit={(event) => {
           event.preventDefault();
           const share = Math.min(1, Math.max(0, Number(quality)));
-          choose(
-            `teacher_only,student_only,hf_inference,confidence_based:${share},cost_optimized:${share}`,
-          );
+          choose(`teacher_only,student_only,hf_inference,confidence_based:${share},cost_optimized:${share}`);
         }}
       >
         <Field label="How often an answer has to be right, 0 to 1">
@@ -101,10 +96,10 @@ export function Replay({
                 </table>
               </div>
               <p className="faint">
-                What another model would have answered is not known. Where a strategy would have asked the model that did
-                answer, its verdict and cost count; elsewhere what was believed of the model then. The more verdicts
-                there are, the more this says. By verdicts alone: only answers the strategy would have given too, with an interval of
-                90 %.
+                What another model would have answered is not known. Where a strategy would have asked the model that
+                did answer, its verdict and cost count; elsewhere what was believed of the model then. The more verdicts
+                there are, the more this says. By verdicts alone: only answers the strategy would have given too, with
+                an interval of 90 %.
                 {report.named > 0 ? ` ${number(report.named)} calls named their model and are left out.` : ""}
                 {report.whole ? "" : " Only the newest calls are counted."}
               </p>

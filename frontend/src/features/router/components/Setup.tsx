@@ -57,7 +57,9 @@ export function Setup() {
       <p className="faint">The shell reads the key from its file, so that it is on no screen.</p>
       {asked ? (
         <>
-          <p className="quiet">This prints the key, for a tool that wants it in its settings. Treat it as a password.</p>
+          <p className="quiet">
+            This prints the key, for a tool that wants it in its settings. Treat it as a password.
+          </p>
           <Copyable text={`cat "${keyFile ?? "$BASHGYM_HOME/server.key"}"`} label="Copy the command" />
         </>
       ) : (

@@ -85,7 +85,10 @@ function Strategy({ router }: { router: RouterView }) {
       <div className="figures">
         <Figure label="Strategy" value={words.label} />
         {router.quality === null ? null : (
-          <Figure label={router.strategy === "confidence_based" ? "Sure at least" : "Right at least"} value={percent(router.quality)} />
+          <Figure
+            label={router.strategy === "confidence_based" ? "Sure at least" : "Right at least"}
+            value={percent(router.quality)}
+          />
         )}
         <Figure label="Explores" value={percent(router.explore)}>
           calls that try another model

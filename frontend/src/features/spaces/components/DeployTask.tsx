@@ -130,10 +130,6 @@ function Outcome({ task, what }: { task: Schema<"TaskView">; what: string }) {
     case "canceled":
       return <Note title="It was stopped">A Space that was only half made is removed again.</Note>;
     default:
-      return (
-        <p className="quiet">
-          {what}. It goes on if you close this page; this address shows how far it is.
-        </p>
-      );
+      return <p className="quiet">{what}. It goes on if you close this page; this address shows how far it is.</p>;
   }
 }

@@ -54,10 +54,10 @@ export function HardwareChoice({
               status?.embedded
                 ? "On the Hub of this machine every Space runs on this machine, and nothing is charged; the prices are only shown."
                 : isZero(value)
-                ? "A GPU only while it answers; the visitors' quota pays for that time."
-                : isFree(value)
-                  ? "Two shared processors, always without a charge. Enough for a small student."
-                  : "Billed by the minute until it sleeps, is paused or is deleted. What it costs until it first sleeps is set aside in the budget."
+                  ? "A GPU only while it answers; the visitors' quota pays for that time."
+                  : isFree(value)
+                    ? "Two shared processors, always without a charge. Enough for a small student."
+                    : "Billed by the minute until it sleeps, is paused or is deleted. What it costs until it first sleeps is set aside in the budget."
             }
           >
             {(ids) => (

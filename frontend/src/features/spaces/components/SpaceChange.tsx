@@ -103,9 +103,9 @@ export function SpaceChange({ space, started }: { space: Space; started: (task: 
         run={() => fit.mutateAsync({ key }).then(begun)}
       >
         <p>
-          The log of <code>{id}</code> tells how long its requests took; it has to tell of five at least. Limits that are
-          too high make visitors of ZeroGPU wait and cost their quota, limits that are too low cut answers off. If they
-          change, the app is rebuilt; the model stays.
+          The log of <code>{id}</code> tells how long its requests took; it has to tell of five at least. Limits that
+          are too high make visitors of ZeroGPU wait and cost their quota, limits that are too low cut answers off. If
+          they change, the app is rebuilt; the model stays.
         </p>
       </Confirm>
       <Confirm
@@ -129,8 +129,8 @@ export function SpaceChange({ space, started }: { space: Space; started: (task: 
         run={() => promote.mutateAsync({ to: text.trim(), key }).then(begun)}
       >
         <p>
-          Another Space serves <b>{space.model_repo}</b> at <code>{space.model_revision?.slice(0, 12)}</code>, exactly as
-          it was tried here. What it served before can be rolled back to.
+          Another Space serves <b>{space.model_repo}</b> at <code>{space.model_revision?.slice(0, 12)}</code>, exactly
+          as it was tried here. What it served before can be rolled back to.
         </p>
         {target("The other Space", "It has to be there already.", "production")}
       </Confirm>
@@ -149,8 +149,8 @@ export function SpaceChange({ space, started }: { space: Space; started: (task: 
       >
         <p>
           A second Space with the same files and variables, on <code>{hardware}</code> (
-          {isBilled ? `${price}, billed to ${owner} until it sleeps after an hour` : "no charge"}). Secrets cannot be read, so they
-          are not copied.
+          {isBilled ? `${price}, billed to ${owner} until it sleeps after an hour` : "no charge"}). Secrets cannot be
+          read, so they are not copied.
         </p>
         {target("Name of the copy", "It must not be there yet.", "student-demo-2")}
       </Confirm>

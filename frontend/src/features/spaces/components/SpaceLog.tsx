@@ -110,7 +110,9 @@ export function SpaceLog({
         onWheel={(event) => event.deltaY < 0 && setFollow(false)}
       >
         {lines.length === 0 ? (
-          <p className="log__empty quiet">{end === "over" ? "It wrote nothing." : end === "refused" ? "It cannot be read now." : "Nothing yet."}</p>
+          <p className="log__empty quiet">
+            {end === "over" ? "It wrote nothing." : end === "refused" ? "It cannot be read now." : "Nothing yet."}
+          </p>
         ) : (
           <ol className="log__list">
             {lines.map((line) => (

@@ -59,7 +59,11 @@ function HardwarePanel({ space, status }: { space: Space; status: Status | undef
       {space.sleep_seconds === null ? null : (
         <p className="faint">It falls asleep after {duration(space.sleep_seconds)} without a visitor now.</p>
       )}
-      {blocked && isOther ? <Note tone="warn" title="Not available to you">{blocked.why}</Note> : null}
+      {blocked && isOther ? (
+        <Note tone="warn" title="Not available to you">
+          {blocked.why}
+        </Note>
+      ) : null}
       {hardware.isError && !asking ? <FailureNote error={hardware.error} title="The hardware was not changed" /> : null}
       {sleeping.isError ? <FailureNote error={sleeping.error} title="The sleep time was not changed" /> : null}
       <div className="actions">

@@ -11,7 +11,10 @@ export default function Spaces() {
   const query = useInfiniteQuery(spacesQuery);
   return (
     <div className="page">
-      <PageHead title="Spaces" lead="Apps on the Hub that serve your students: for people in a browser, and for programs.">
+      <PageHead
+        title="Spaces"
+        lead="Apps on the Hub that serve your students: for people in a browser, and for programs."
+      >
         <Link className="button" data-kind="primary" to={paths.newSpace()}>
           Serve a student
         </Link>
