@@ -101,14 +101,22 @@ fn start_log(verbose: u8, serves: bool, telemetry: Option<&Telemetry>) {
     let filter = EnvFilter::new(format!(
         "{level},hyper=info,h2=info,rustls=info,sqlx=info,{SPANS}=off"
     ));
+    let json = serves && !std::io::stderr().is_terminal();
+    let Some(telemetry) = telemetry else {
+        // One filter for all costs a request less than one for each layer.
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(std::io::stderr);
+        return if json { log.json().init() } else { log.init() };
+    };
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let log = if serves && !std::io::stderr().is_terminal() {
+    let log = if json {
         log.json().with_filter(filter).boxed()
     } else {
         log.with_filter(filter).boxed()
     };
     tracing_subscriber::registry()
         .with(log)
-        .with(telemetry.map(Telemetry::layer))
+        .with(telemetry.layer())
         .init();
 }
