@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use hf_core::{HttpBody, HttpRequest, HttpTransport, ReqwestTransport, SPANS};
+use hf_core::{HttpBody, HttpRequest, HttpTransport, ReqwestTransport, SPANS, redact_url};
 use http::HeaderMap;
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry::trace::TracerProvider;
@@ -55,8 +55,11 @@ impl Telemetry {
             return Ok(None);
         };
         let failed = |error: String| {
-            CliError::new(Kind::Usage, format!("cannot send traces to {}", shown(&address)))
-                .because(std::io::Error::other(error))
+            CliError::new(
+                Kind::Usage,
+                format!("cannot send traces to {}", redact_url(&address)),
+            )
+            .because(std::io::Error::other(error))
         };
         let exporter = SpanExporter::builder()
             .with_http()
@@ -130,15 +133,6 @@ fn address(context: &Context) -> Result<Option<Url>, CliError> {
     Ok(Some(address))
 }
 
-/// An address without what may be a secret.
-fn shown(address: &Url) -> String {
-    let mut shown = address.clone();
-    shown.set_query(None);
-    let _ = shown.set_password(None);
-    let _ = shown.set_username("");
-    shown.to_string()
-}
-
 /// Carries spans over the transport of everything else; says once that the collector is away, and once that it is back.
 struct Courier {
     transport: Arc<ReqwestTransport>,
@@ -160,7 +154,7 @@ impl Courier {
         Self {
             transport: Arc::new(ReqwestTransport::new()),
             runtime: runtime.clone(),
-            shown: shown(address),
+            shown: redact_url(address),
             away: AtomicBool::new(false),
         }
     }

@@ -145,7 +145,11 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
     let route = route.map_or_else(|| "unknown".to_owned(), |path| path.as_str().to_owned());
     let is_page = is_page(request.uri().path());
     let openai = gateway::is_ours(request.uri().path());
-    let span = span_of(&state, &request, &route, &id);
+    // A method is any word that a client likes: only known ones become a label.
+    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let label = known.into_iter().find(|known| *known == method.as_str());
+    let label = label.unwrap_or("other");
+    let span = span_of(&state, &request, label, &route, &id);
     let answer = guarded(&state, request, next, openai).instrument(span.clone());
     let known = Around {
         id: id.clone(),
@@ -158,12 +162,7 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
         span.record("otel.status_code", "ERROR");
     }
     let took = state.parts.clock.elapsed().saturating_sub(began);
-    // A method is any word that a client likes: only known ones become a label.
-    let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    let label = known.into_iter().find(|known| *known == method.as_str());
-    state
-        .meter
-        .answered(label.unwrap_or("other"), &route, status, took);
+    state.meter.answered(label, &route, status, took);
     // The route, not the path: a path may name what is private, and a query may hold a code.
     tracing::info!(request_id = %id, %method, %route, status, ms = took.as_millis(), "answered");
     let headers = response.headers_mut();
@@ -175,14 +174,14 @@ async fn around(State(state): State<AppState>, request: Request, next: Next) -> 
 }
 
 /// The span of a request, below the one that its caller names.
-fn span_of(state: &AppState, request: &Request, route: &str, id: &str) -> Span {
+fn span_of(state: &AppState, request: &Request, method: &str, route: &str, id: &str) -> Span {
     let span = tracing::info_span!(
         target: hf_core::SPANS,
         "request",
-        otel.name = format!("{} {route}", request.method()),
+        otel.name = format!("{method} {route}"),
         otel.kind = "server",
         otel.status_code = field::Empty,
-        http.request.method = %request.method(),
+        http.request.method = method,
         http.route = route,
         http.response.status_code = field::Empty,
         request.id = id,

@@ -68,7 +68,7 @@ pub use client::{
 pub use clock::{Clock, SystemClock};
 pub use encode::{encode_path, encode_query, encode_segment};
 pub use endpoint::{DEFAULT_ENDPOINT, Endpoint};
-pub use error::{HfError, HfErrorKind, HttpContext, Quota, Resource, scrub_secrets};
+pub use error::{HfError, HfErrorKind, HttpContext, Quota, Resource, redact_url, scrub_secrets};
 pub use gate::{FileScan, UploadGate, UploadScanner};
 pub use ids::{JobId, Namespace, RepoId, RepoType, Revision};
 pub use money::{AmountError, MicroUsd, decimal_usd};

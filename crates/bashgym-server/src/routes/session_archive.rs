@@ -83,6 +83,18 @@ impl TaskHandler for Keep {
     }
 }
 
+/// What came of the task.
+#[derive(Debug, Default, Serialize)]
+struct Kept {
+    files: u64,
+    new: u64,
+    grown: u64,
+    unchanged: u64,
+    rewritten: u64,
+    failed: u64,
+    problems_listed: Vec<Value>,
+}
+
 fn keep(
     inputs: &[PathBuf],
     parts: &ServerParts,
@@ -90,21 +102,22 @@ fn keep(
 ) -> Result<Value, Problem> {
     let files = find_session_files(inputs)?;
     let mut archive = Archive::open(&parts.archive_dir)?;
-    let (mut counts, mut problems) = ([0_u64; 5], Vec::new());
+    let mut result = Kept::default();
     archive.add_sessions(&files, || parts.clock.now(), &mut |kept| {
-        let which = match kept.added {
-            Ok(Added::New) => 0,
-            Ok(Added::Grown) => 1,
-            Ok(Added::Unchanged) => 2,
-            Ok(Added::Rewritten) => 3,
+        result.files += 1;
+        match kept.added {
+            Ok(Added::New) => result.new += 1,
+            Ok(Added::Grown) => result.grown += 1,
+            Ok(Added::Unchanged) => result.unchanged += 1,
+            Ok(Added::Rewritten) => result.rewritten += 1,
             Err(error) => {
-                if problems.len() < PROBLEMS_LISTED {
-                    problems.push(json!({ "file": kept.path, "reason": error.to_string() }));
+                result.failed += 1;
+                if result.problems_listed.len() < PROBLEMS_LISTED {
+                    let problem = json!({ "file": kept.path, "reason": error.to_string() });
+                    result.problems_listed.push(problem);
                 }
-                4
             }
-        };
-        counts[which] += 1;
+        }
         // One that is not heard is followed by another.
         let _ = told.try_send(TaskProgress {
             done: kept.done,
@@ -118,9 +131,5 @@ fn keep(
         }
         ControlFlow::Continue(())
     })?;
-    let [new, grown, unchanged, rewritten, failed] = counts;
-    Ok(json!({
-        "files": counts.iter().sum::<u64>(), "new": new, "grown": grown, "unchanged": unchanged,
-        "rewritten": rewritten, "failed": failed, "problems_listed": problems,
-    }))
+    Ok(json!(result))
 }

@@ -14,7 +14,7 @@ use http::{Method, StatusCode};
 use url::Url;
 
 pub(crate) use self::reply::from_response;
-pub(crate) use self::scrub::redact_url;
+pub use self::scrub::redact_url;
 pub use self::scrub::scrub_secrets;
 use crate::transport::{TransportError, TransportKind};
 

@@ -26,7 +26,7 @@ const PLAIN_QUERY: &[&str] = &[
 ];
 
 /// A URL fit for messages and logs.
-pub(crate) fn redact_url(url: &Url) -> String {
+pub fn redact_url(url: &Url) -> String {
     let mut shown = url.clone();
     // Both fail only on URLs without a host, which carry neither.
     let _ = shown.set_username("");
