@@ -18,6 +18,7 @@
 //! ```
 
 mod accounts;
+mod app;
 mod buckets;
 mod clock;
 mod config;
@@ -43,6 +44,7 @@ mod wire;
 pub mod xet;
 
 pub use accounts::{AccountConfig, AccountInfo, OrgConfig, OrgRole, Plan, RateLimits, Rates, TokenRole};
+pub use app::{SpaceAddress, SpaceApp, SpaceAppError, SpaceFile};
 pub use clock::HubClock;
 pub use config::LocalHubConfig;
 pub use error::LocalHubError;

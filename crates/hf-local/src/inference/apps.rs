@@ -1,12 +1,15 @@
-//! A model for an app of this Hub: what a Space that runs in process loads and asks.
+//! A model for the app of a Space: what is loaded and asked, in a Hub or on its own.
 
 use std::sync::Arc;
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
-use super::chat::{Event, Running, start};
-use super::engine::{ChatPiece, ChatTask, InferenceTask, ModelPlan};
+use super::chat::{Event, Meter, Running, Stamp, speak, start};
+use super::engine::{ChatPiece, ChatTask, InferenceTask, LoadedModel, ModelPlan};
 use super::error::Refusal;
+use super::loaded::Watched;
+use crate::clock::HubClock;
 use crate::reply::HubResult;
 use crate::repos::Commit;
 use crate::state::Hub;
@@ -85,13 +88,7 @@ impl AppModel {
         prompt: &str,
         wanted: Wanted,
     ) -> Result<Answering, String> {
-        let task = ChatTask {
-            messages: json!([{"role": "user", "content": prompt}]),
-            max_tokens: Some(wanted.max_tokens),
-            temperature: Some(wanted.temperature),
-            seed: rand::random(),
-            ..ChatTask::default()
-        };
+        let task = task(prompt, wanted);
         start(hub, &self.commit, &self.plan, &self.name, task)
             .await
             .map(Answering)
@@ -99,7 +96,52 @@ impl AppModel {
     }
 }
 
+/// A prompt as the only message of a conversation.
+fn task(prompt: &str, wanted: Wanted) -> ChatTask {
+    ChatTask {
+        messages: json!([{"role": "user", "content": prompt}]),
+        max_tokens: Some(wanted.max_tokens),
+        temperature: Some(wanted.temperature),
+        seed: rand::random(),
+        ..ChatTask::default()
+    }
+}
+
 impl Answering {
+    /// Lets a model of no Hub answer a prompt.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words.
+    pub(crate) async fn of(
+        model: Arc<dyn LoadedModel>,
+        name: &str,
+        prompt: &str,
+        wanted: Wanted,
+        closing: &CancellationToken,
+    ) -> Result<Self, String> {
+        let clock = HubClock::real();
+        let stamp = Stamp::new(clock.now(), name);
+        let (task, watched) = (task(prompt, wanted), Watched::new(closing));
+        speak(model, task, watched, Meter::new(clock), stamp, drop)
+            .await
+            .map(Self)
+            .map_err(Refusal::into_words)
+    }
+
+    /// Hears an answer to its end.
+    ///
+    /// # Errors
+    /// Why it broke off, in words.
+    pub(crate) async fn until_end(mut self) -> Result<(), String> {
+        loop {
+            match self.next().await {
+                Said::Text(_) => {}
+                Said::End { .. } => return Ok(()),
+                Said::Failed(why) => return Err(why),
+            }
+        }
+    }
+
     /// The next part; after the end or a failure nothing comes any more.
     pub(crate) async fn next(&mut self) -> Said {
         loop {

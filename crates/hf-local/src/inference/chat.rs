@@ -3,14 +3,14 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::engine::{ChatEnd, ChatPiece, ChatTask, InferenceFailure, ModelPlan, TokenScore};
+use super::engine::{ChatEnd, ChatPiece, ChatTask, InferenceFailure, LoadedModel, ModelPlan, TokenScore};
 use super::error::{Answer, Refusal};
 use super::loaded::{Measured, Watched};
 use crate::clock::HubClock;
-use crate::git::Oid;
 use crate::reply::HubError;
 use crate::repos::Commit;
 use crate::state::Hub;
@@ -43,10 +43,10 @@ pub(super) struct Stamp {
 }
 
 impl Stamp {
-    pub(super) fn new(hub: &Hub, model: &str) -> Self {
+    pub(super) fn new(now: Timestamp, model: &str) -> Self {
         Self {
             id: format!("chatcmpl-{}", uuid::Uuid::new_v4().simple()),
-            created: hub.clock.now().as_second(),
+            created: now.as_second(),
             model: model.to_owned(),
         }
     }
@@ -58,32 +58,45 @@ pub(super) async fn start(
     commit: &Commit,
     plan: &Arc<ModelPlan>,
     name: &str,
-    mut task: ChatTask,
+    task: ChatTask,
 ) -> Answer<Running> {
     let turn = hub.inference.turn().await?;
     let model = hub.inference.model(hub, commit, plan).await?;
-    let watched = Watched::new(hub);
+    let meter = Meter::new(hub.clock.clone());
+    let (inference, oid) = (Arc::clone(hub), commit.oid);
+    let ended = move |measured| {
+        drop(turn);
+        if let Some(measured) = measured {
+            inference.inference.measure(oid, measured);
+        }
+    };
+    let stamp = Stamp::new(hub.clock.now(), name);
+    speak(model, task, Watched::new(&hub.closing), meter, stamp, ended).await
+}
+
+/// Lets a model answer on a thread of its own. What it took is told there, once the model has ended and before its end is heard.
+pub(super) async fn speak(
+    model: Arc<dyn LoadedModel>,
+    mut task: ChatTask,
+    watched: Watched,
+    mut meter: Meter,
+    stamp: Stamp,
+    ended: impl FnOnce(Option<Measured>) + Send + 'static,
+) -> Answer<Running> {
     task.watch = watched.watch();
     let (sender, events) = mpsc::channel(AHEAD);
-    let mut meter = Meter::new(hub, commit.oid);
-    let inference = Arc::clone(hub);
     tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        let ended = model.chat(&task, &mut |piece| {
+        let end = model.chat(&task, &mut |piece| {
             meter.heard();
             match sender.blocking_send(Event::Piece(piece)) {
                 Ok(()) if !task.watch.is_stopped() => ControlFlow::Continue(()),
                 _ => ControlFlow::Break(()),
             }
         });
-        if let Ok(end) = &ended
-            && let Some(measured) = meter.result(end)
-        {
-            inference.inference.measure(meter.oid, measured);
-        }
-        let _ = sender.blocking_send(ended.map_or_else(Event::Failed, Event::End));
+        ended(end.as_ref().ok().and_then(|end| meter.result(end)));
+        let _ = sender.blocking_send(end.map_or_else(Event::Failed, Event::End));
     });
-    Running::new(events, Some(watched), Stamp::new(hub, name)).await
+    Running::new(events, Some(watched), stamp).await
 }
 
 impl Running {
@@ -172,20 +185,17 @@ pub(super) fn usage(end: &ChatEnd) -> Value {
 }
 
 /// Measures an answer by the Hub's clock.
-struct Meter {
+pub(super) struct Meter {
     clock: HubClock,
-    oid: Oid,
     began_ms: i64,
     first_ms: Option<i64>,
 }
 
 impl Meter {
-    fn new(hub: &Hub, oid: Oid) -> Self {
-        let clock = hub.clock.clone();
+    pub(super) fn new(clock: HubClock) -> Self {
         Self {
             began_ms: clock.now_ms(),
             clock,
-            oid,
             first_ms: None,
         }
     }

@@ -63,9 +63,9 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(hub: &Hub) -> Self {
+    pub(super) fn new(closing: &CancellationToken) -> Self {
         Self {
-            token: hub.closing.child_token(),
+            token: closing.child_token(),
         }
     }
 

@@ -23,6 +23,6 @@ pub use engine::{
 };
 pub use scripted::{ScriptedFault, ScriptedModel, ScriptedPrice, ScriptedProvider, ScriptedProviders};
 
-pub(crate) use apps::{AppModel, Said, Wanted};
+pub(crate) use apps::{Answering, AppModel, Said, Wanted};
 pub(crate) use loaded::Inference;
 pub(crate) use routes::{mapping, router};

@@ -67,7 +67,7 @@ pub(super) async fn respond(
         completion_tokens: said as u64,
     };
     let words = words[..said].to_vec();
-    let stamp = Stamp::new(hub, model);
+    let stamp = Stamp::new(hub.clock.now(), model);
     if !body.stream.unwrap_or(false) {
         let reply = json!({
             "id": stamp.id, "object": "chat.completion", "created": stamp.created, "model": stamp.model,

@@ -92,7 +92,7 @@ async fn run<T: Send + 'static>(
 ) -> Answer<T> {
     let turn = hub.inference.turn().await?;
     let model = hub.inference.model(hub, commit, plan).await?;
-    let watched = Watched::new(hub);
+    let watched = Watched::new(&hub.closing);
     let watch = watched.watch();
     let done = tokio::task::spawn_blocking(move || {
         let _turn = turn;

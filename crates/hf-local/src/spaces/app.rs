@@ -16,6 +16,7 @@ use super::apps::Want;
 use super::routes::{Named, id_of};
 use super::run::{AppRun, Served};
 use super::{SIMULATED, embedded, process, stage, store};
+use crate::app;
 use crate::reply::{HubError, HubResult};
 use crate::repos::{Repo, RepoPath};
 use crate::routes::query::Params;
@@ -114,17 +115,18 @@ async fn running(
             .is_some_and(|value| value.contains("text/html"));
     match hub.apps.answering(hub, want, run).await {
         Ok((run, Served::Student(student))) => {
-            embedded::handle(hub, want.repo, run, student, path, request).await
+            let host = embedded::host(hub, want.repo, run, student);
+            app::handle(host, path, request).await
         }
         Ok((run, Served::Process(process))) => {
             process::forward(hub, want.repo, run, &process, path, request).await
         }
         // What the page of the trouble asks for.
-        Err(_) if path == "style.css" => Ok(embedded::style()),
+        Err(_) if path == "style.css" => Ok(app::style()),
         Err(error) if for_people => {
             let title = want.repo.id.path();
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            Ok(embedded::trouble(&title, status, error.message()))
+            Ok(app::trouble(&title, status, error.message()))
         }
         Err(error) => Err(error),
     }

@@ -8,10 +8,11 @@ use http::StatusCode;
 use http::header::RETRY_AFTER;
 use tokio_util::task::TaskTracker;
 
-use super::embedded::{self, SpaceFile};
+use super::embedded;
 use super::process;
 use super::run::{AppRun, Key, Nature, Phase, Served};
 use super::setup::Setup;
+use crate::app::SpaceFile;
 use crate::reply::{HubError, HubResult};
 use crate::repos::{Commit, Repo};
 use crate::state::{AppState, Hub};
@@ -66,7 +67,8 @@ impl Recipe {
         {
             return Ok(Some(Self::Student(file)));
         }
-        Ok(hub.uv.is_some().then_some(Self::Process))
+        let is_python = want.repo.sdk.as_deref() == Some("gradio");
+        Ok((is_python && hub.uv.is_some()).then_some(Self::Process))
     }
 
     fn nature(&self) -> Nature {

@@ -8,7 +8,7 @@
 //! Other gradio Spaces run as processes of this machine where uv is there to build them: [`process`].
 //!
 //! What is simulated, and says so in the runtime (`simulated`), in the logs and at the app's address: the build, and the app of
-//! docker Spaces, and of gradio Spaces where nothing runs them. Their code is not run. Stages follow the Hub's clock: [`stage::BUILD_MS`] of building,
+//! other docker Spaces, and of gradio Spaces where nothing runs them. Their code is not run. Stages follow the Hub's clock: [`stage::BUILD_MS`] of building,
 //! [`stage::START_MS`] of starting. Values of secrets are kept in memory only, for the
 //! processes of this Hub's life.
 

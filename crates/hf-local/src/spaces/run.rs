@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::embedded::{EMBEDDED, Sessions, Student};
+use super::embedded::{EMBEDDED, Student};
 use super::process::{PROCESS, Process};
+use crate::app::Sessions;
 use crate::git::Oid;
 use crate::state::Hub;
 

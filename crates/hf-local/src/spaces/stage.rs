@@ -131,7 +131,7 @@ pub(super) async fn of(
     if !there {
         return Ok(Stage::failed("NO_APP_FILE", format!("there is no {file}"), since));
     }
-    if sdk == "gradio"
+    if sdk != "static"
         && let Some(run) = hub.apps.look(hub, &want(repo, row, head)).await?
     {
         return Ok(Stage::of_run(run, since));

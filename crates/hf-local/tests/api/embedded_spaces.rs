@@ -437,7 +437,7 @@ async fn what_can_not_be_served_says_why_in_the_run_log() {
     let mut adapter = space_file("ada/good", &good);
     adapter["adapter"] = json!({"repo_id": "ada/lora", "revision": good});
     let mut newer = space_file("ada/good", &good);
-    newer["form"] = json!(2);
+    newer["form"] = json!(3);
     let none = "0".repeat(40);
     for (name, file, told) in [
         ("gone", space_file("ada/none", &none), "is not on this Hub"),
@@ -449,7 +449,7 @@ async fn what_can_not_be_served_says_why_in_the_run_log() {
         ),
         ("odd", space_file("ada/empty", &empty), "does not run ada/empty"),
         ("adapted", adapter, "is an adapter"),
-        ("newer", newer, "has the form 2"),
+        ("newer", newer, "has the form 3"),
         ("broken", space_file("ada/broken", &broken), "not of this world"),
         ("mute", space_file("ada/mute", &mute), "it has no mouth"),
     ] {

@@ -1,25 +1,17 @@
 //! The embedded runtime: a Space made from Bash Gym's template, with its model loaded in this process.
 //!
 //! The code of such a Space is the same in every one, and what differs is in its `space.json`; so this runtime reads that file,
-//! loads the model it names at the revision it names, and answers Gradio's HTTP API as the code would. Neither `app.py` nor
-//! anything else of the Space is run. It needs an engine ([`InferenceEngine`](crate::InferenceEngine)).
+//! loads the model it names at the revision it names, and gives it the app ([`crate::app`]) that answers as the code would. Neither
+//! `app.py`, nor the program of a docker Space, nor anything else of the Space is run. It needs an engine ([`InferenceEngine`](crate::InferenceEngine)).
 //!
 //! Stages follow what happens: `BUILDING` while files are looked up, `APP_STARTING` while the model is loaded and asked a first
 //! question, `RUNNING` once it has answered, `RUNTIME_ERROR` with the reason. A Space that nobody visits for its sleep time lets
 //! go of its memory, and so does every Space when the Hub stops: `SLEEPING`, until the next request.
 
-mod api;
-mod page;
-mod queue;
-mod shapes;
-mod space_file;
+mod host;
 mod start;
-mod stream;
 
-pub(super) use api::handle;
-pub(super) use page::{style, trouble};
-pub(super) use queue::Sessions;
-pub(super) use space_file::SpaceFile;
+pub(super) use host::host;
 pub(super) use start::{Student, space_file, start};
 
 /// What is said wherever a Space runs in this process.

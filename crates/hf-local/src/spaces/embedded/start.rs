@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::EMBEDDED;
-use super::space_file::{self as file, SpaceFile};
+use crate::app::SpaceFile;
 use crate::git::Oid;
-use crate::inference::{AppModel, Said, Wanted};
+use crate::inference::{AppModel, Wanted};
 use crate::reply::HubResult;
-use crate::repos::{Commit, Repo};
+use crate::repos::{Commit, Repo, RepoId, RepoKind};
 use crate::spaces::run::{AppRun, Phase, Served};
 use crate::state::AppState;
 use crate::wire;
@@ -23,8 +23,8 @@ pub(crate) struct Student {
 
 /// The file that says which model a Space of the template serves; none for other Spaces.
 pub(in crate::spaces) async fn space_file(hub: &AppState, head: &Commit) -> HubResult<Option<SpaceFile>> {
-    let text = hub.text_file(head.tree, file::NAME).await?;
-    Ok(text.as_deref().and_then(SpaceFile::parse))
+    let text = hub.text_file(head.tree, SpaceFile::NAME).await?;
+    Ok(text.as_deref().and_then(|text| SpaceFile::parse(text).ok()))
 }
 
 /// Brings a run to an answer or to a failure; gives back what answered before, once it is not needed any more.
@@ -75,11 +75,12 @@ async fn prepare(
     space: &Repo,
     file: &SpaceFile,
 ) -> HubResult<Result<AppModel, String>> {
-    let id = match file.servable() {
-        Ok(id) => id,
-        Err(why) => return Ok(Err(why)),
+    let (name, revision) = match file.model() {
+        Ok(model) => model,
+        Err(why) => return Ok(Err(why.to_string())),
     };
-    let (name, revision) = (&file.model.repo_id, &file.model.revision);
+    let (namespace, bare) = name.split_once('/').unwrap_or_default();
+    let id = RepoId::new(RepoKind::Model, namespace, bare);
     let Some(repo) = hub.find_repo(&id).await? else {
         return Ok(Err(format!("the model {name} is not on this Hub")));
     };
@@ -136,13 +137,7 @@ async fn wake(hub: &AppState, run: &AppRun, served: Student) -> Option<Served> {
         temperature: 0.0,
     };
     let answered = match served.model.answer(hub, "Hello", first).await {
-        Ok(mut answering) => loop {
-            match answering.next().await {
-                Said::Text(_) => {}
-                Said::End { .. } => break Ok(()),
-                Said::Failed(why) => break Err(why),
-            }
-        },
+        Ok(answering) => answering.until_end().await,
         Err(why) => Err(why),
     };
     if let Err(why) = answered {

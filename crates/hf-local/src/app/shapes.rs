@@ -6,6 +6,7 @@
 
 use serde_json::{Value, json};
 
+use super::host::AppHost;
 use super::space_file::SpaceFile;
 
 /// Gradio's version, which tells a client the protocol.
@@ -13,8 +14,10 @@ const VERSION: &str = "6.31.0";
 /// The only function.
 pub(super) const API_NAME: &str = "generate";
 
-/// `GET config`. `root` is where the app is reached.
-pub(super) fn config(file: &SpaceFile, space_id: &str, root: &str) -> Value {
+/// `GET config`.
+pub(super) fn config(host: &dyn AppHost) -> Value {
+    let (file, root) = (host.file(), host.root());
+    let space_id = Some(host.space_id()).filter(|id| !id.is_empty());
     let limits = file.limits;
     let text = |id: u32, label: &str, lines: u32, most: Option<u32>| {
         json!({"id": id, "type": "textbox", "skip_api": false, "api_info": {"type": "string"},
@@ -29,7 +32,7 @@ pub(super) fn config(file: &SpaceFile, space_id: &str, root: &str) -> Value {
         "version": VERSION, "api_prefix": "/gradio_api", "protocol": "sse_v3", "mode": "blocks", "title": file.title,
         "space_id": space_id, "root": root, "enable_queue": true, "connect_heartbeat": false, "show_error": true,
         "analytics_enabled": false, "dev_mode": false, "is_colab": false, "max_file_size": null, "username": null,
-        "runtime": super::EMBEDDED,
+        "runtime": host.runtime(),
         "components": [
             text(2, "Prompt", 6, Some(limits.max_prompt_chars)),
             slider(4, "Most new tokens", 1, limits.max_new_tokens, limits.usual_tokens(), 1.0),

@@ -10,36 +10,25 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
+use super::host::AppHost;
 use super::page::{self, Form};
 use super::queue::Question;
 use super::shapes::{self, API_NAME};
 use super::space_file::{Limits, SpaceFile};
-use super::start::Student;
 use super::stream::{self, Form as StreamForm};
 use crate::inference::Wanted;
 use crate::reply::{HubError, HubResult};
-use crate::repos::Repo;
 use crate::routes::query::Params;
-use crate::spaces::routes::host;
-use crate::spaces::run::AppRun;
-use crate::state::AppState;
 
 /// The longest body that is read.
 const MAX_BODY: usize = 1 << 20;
 
 /// Answers a request to the app of a Space. `path` is what follows its address.
-pub(in crate::spaces) async fn handle(
-    hub: &AppState,
-    repo: &Repo,
-    run: Arc<AppRun>,
-    served: Arc<Student>,
-    path: &str,
-    request: Request,
-) -> HubResult<Response> {
+pub(crate) async fn handle(host: Arc<dyn AppHost>, path: &str, request: Request) -> HubResult<Response> {
     if path == "style.css" {
         return Ok(page::style());
     }
-    let app = App { hub, run, served };
+    let app = App(host);
     let query = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
     let method = if request.method() == Method::HEAD {
         Method::GET
@@ -48,31 +37,27 @@ pub(in crate::spaces) async fn handle(
     };
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     match (method, parts.as_slice()) {
-        (Method::GET, [""]) => Ok(page::blank(&app.served.file)),
+        (Method::GET, [""]) => Ok(page::blank(&*app.0)),
         (Method::POST, [""]) => app.form(&body(request.into_body()).await?),
-        (Method::GET, ["config"]) => {
-            let root = host(hub, repo);
-            let root = root.trim_end_matches('/');
-            Ok(Json(shapes::config(&app.served.file, &repo.id.path(), root)).into_response())
-        }
-        (Method::GET, ["gradio_api", "info"]) => Ok(Json(shapes::info(&app.served.file)).into_response()),
+        (Method::GET, ["config"]) => Ok(Json(shapes::config(&*app.0)).into_response()),
+        (Method::GET, ["gradio_api", "info"]) => Ok(Json(shapes::info(app.0.file())).into_response()),
         (Method::POST, ["gradio_api", "call", API_NAME]) => {
             Ok(app.call(&json_body(request.into_body()).await?))
         }
         (Method::GET, ["gradio_api", "call", API_NAME, event]) => {
-            Ok(stream::respond(&app.run.sessions, event, StreamForm::Call))
+            Ok(stream::respond(app.0.sessions(), event, StreamForm::Call))
         }
         (Method::POST, ["gradio_api", "queue", "join"]) => {
             Ok(app.join(&json_body(request.into_body()).await?))
         }
         (Method::GET, ["gradio_api", "queue", "data"]) => {
             let session = query.get("session_hash").unwrap_or_default();
-            Ok(stream::respond(&app.run.sessions, session, StreamForm::Queue))
+            Ok(stream::respond(app.0.sessions(), session, StreamForm::Queue))
         }
-        (Method::GET, ["gradio_api", "heartbeat", _]) => Ok(heartbeat(hub)),
+        (Method::GET, ["gradio_api", "heartbeat", _]) => Ok(heartbeat(&*app.0)),
         (Method::POST, ["gradio_api", "cancel"]) => {
             let wanted: Cancel = json_body(request.into_body()).await?;
-            app.run.sessions.cancel(&wanted.event_id);
+            app.0.sessions().cancel(&wanted.event_id);
             Ok(Json(json!({"success": true})).into_response())
         }
         (Method::POST, ["gradio_api", "reset"]) => Ok(Json(json!({"success": true})).into_response()),
@@ -103,22 +88,15 @@ struct Cancel {
     event_id: String,
 }
 
-struct App<'a> {
-    hub: &'a AppState,
-    run: Arc<AppRun>,
-    served: Arc<Student>,
-}
+struct App(Arc<dyn AppHost>);
 
-impl App<'_> {
+impl App {
     fn ask(&self, session: Option<&str>, question: Question) -> Option<String> {
-        let served = Arc::clone(&self.served);
-        self.run
-            .sessions
-            .join(self.hub, &self.run, served, session, question)
+        self.0.sessions().join(&self.0, session, question)
     }
 
     fn call(&self, wanted: &Call) -> Response {
-        let question = question(&self.served.file, &wanted.data);
+        let question = question(self.0.file(), &wanted.data);
         begun(self.ask(wanted.session_hash.as_deref(), question))
     }
 
@@ -133,7 +111,7 @@ impl App<'_> {
         if wanted.fn_index.unwrap_or(0) != 0 {
             return detail(StatusCode::NOT_FOUND, "There is only the function 0, /generate");
         }
-        let question = question(&self.served.file, &wanted.data);
+        let question = question(self.0.file(), &wanted.data);
         begun(self.ask(Some(session), question))
     }
 
@@ -147,21 +125,21 @@ impl App<'_> {
             max_tokens: text("max_tokens"),
             temperature: text("temperature"),
         };
-        let file = &self.served.file;
+        let file = self.0.file();
         let data = [
             json!(form.prompt),
             json!(form.max_tokens),
             json!(form.temperature),
         ];
         let Some(session) = self.ask(None, question(file, &data)) else {
-            return Ok(page::trouble(&file.title, StatusCode::SERVICE_UNAVAILABLE, FULL));
+            return Ok(page::full(&*self.0, FULL));
         };
         let messages = self
-            .run
-            .sessions
+            .0
+            .sessions()
             .listen(&session)
             .ok_or_else(|| HubError::new(StatusCode::SERVICE_UNAVAILABLE, "The app was stopped"))?;
-        Ok(page::answered(file, &form, &self.run.sessions, session, messages))
+        Ok(page::answered(&*self.0, &form, session, messages))
     }
 }
 
@@ -197,8 +175,8 @@ async fn json_body<T: DeserializeOwned>(from: Body) -> HubResult<T> {
 }
 
 /// A stream that tells that the app is there, until one of both ends.
-fn heartbeat(hub: &AppState) -> Response {
-    let closing = hub.closing.clone();
+fn heartbeat(host: &dyn AppHost) -> Response {
+    let closing = host.closing().clone();
     let ticks = futures::stream::unfold((closing, true), |(closing, is_first)| async move {
         if !is_first {
             tokio::select! {

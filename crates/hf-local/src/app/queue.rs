@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::start::Student;
+use super::host::AppHost;
 use crate::inference::{Said, Wanted};
-use crate::spaces::run::AppRun;
-use crate::state::AppState;
 
 /// Questions that are not answered yet, at most; the queue of the template's app.
 const MAX_WAITING: usize = 32;
@@ -45,7 +43,7 @@ pub(super) type Listening = mpsc::UnboundedReceiver<Message>;
 
 /// The sessions of a Space.
 #[derive(Debug)]
-pub(in crate::spaces) struct Sessions {
+pub(crate) struct Sessions {
     all: Mutex<HashMap<String, Session>>,
     /// One answer at a time, as the app of the template gives them.
     turn: Arc<Semaphore>,
@@ -81,16 +79,14 @@ impl Sessions {
     /// Puts a question into the queue; none when it is full. `session` is the listener's; a question of its own has none.
     pub(super) fn join(
         &self,
-        hub: &AppState,
-        run: &Arc<AppRun>,
-        served: Arc<Student>,
+        host: &Arc<dyn AppHost>,
         session: Option<&str>,
         question: Question,
     ) -> Option<String> {
         let event = uuid::Uuid::new_v4().simple().to_string();
         let name = session.unwrap_or(&event).to_owned();
-        let now = hub.clock.now_ms();
-        let cancel = hub.closing.child_token();
+        let now = host.now_ms();
+        let cancel = host.closing().child_token();
         let mut all = self.all();
         let waiting = waiting(&all);
         if waiting >= MAX_WAITING || (all.len() >= MAX_SESSIONS && !all.contains_key(&name)) {
@@ -119,13 +115,13 @@ impl Sessions {
         };
         drop(all);
         teller.tell(News::Queued { rank: waiting });
-        let (hub, run) = (Arc::clone(hub), Arc::clone(run));
+        let host = Arc::clone(host);
         let turn = Arc::clone(&self.turn);
         tokio::spawn(async move {
             let work = async {
                 let _turn = turn.acquire_owned().await;
                 teller.tell(News::Started);
-                answer(&hub, &run, &served, question, &teller).await
+                answer(&*host, question, &teller).await
             };
             let last = tokio::select! {
                 () = cancel.cancelled() => if is_asked.load(Ordering::Relaxed) {
@@ -135,8 +131,8 @@ impl Sessions {
                 },
                 last = work => last,
             };
-            run.touch(hub.clock.now_ms());
-            run.sessions.over(&name, &teller.event);
+            host.touch();
+            host.sessions().over(&name, &teller.event);
             teller.tell(last);
         });
         Some(event)
@@ -179,12 +175,12 @@ impl Sessions {
     }
 
     /// Whether a question waits for its answer.
-    pub(in crate::spaces) fn is_busy(&self) -> bool {
+    pub(crate) fn is_busy(&self) -> bool {
         waiting(&self.all()) > 0
     }
 
     /// Forgets answers that nobody came for.
-    pub(in crate::spaces) fn sweep(&self, now_ms: i64) {
+    pub(crate) fn sweep(&self, now_ms: i64) {
         self.all().retain(|_, session| {
             let keep = session.receiver.is_none()
                 || session.events.values().any(|event| !event.is_over)
@@ -197,7 +193,7 @@ impl Sessions {
     }
 
     /// Ends everything.
-    pub(in crate::spaces) fn close(&self) {
+    pub(crate) fn close(&self) {
         for (_, session) in self.all().drain() {
             session.cancel();
         }
@@ -244,14 +240,14 @@ impl Teller {
     }
 }
 
-async fn answer(hub: &AppState, run: &AppRun, served: &Student, question: Question, teller: &Teller) -> News {
+async fn answer(host: &dyn AppHost, question: Question, teller: &Teller) -> News {
     let (prompt, wanted) = match question {
         Ok(question) => question,
         Err(why) => return News::Failed(why),
     };
-    let began = hub.clock.now_ms();
-    let seconds = || (hub.clock.now_ms() - began) as f64 / 1_000.0;
-    let mut answering = match served.model.answer(hub, &prompt, wanted).await {
+    let began = host.now_ms();
+    let seconds = || (host.now_ms() - began) as f64 / 1_000.0;
+    let mut answering = match host.answer(&prompt, wanted).await {
         Ok(answering) => answering,
         Err(why) => return News::Failed(why),
     };
@@ -260,11 +256,11 @@ async fn answer(hub: &AppState, run: &AppRun, served: &Student, question: Questi
             Said::Text(text) => teller.tell(News::Piece(text)),
             Said::End { tokens } => {
                 let seconds = seconds();
-                run.run_line(hub.clock.now_ms(), measured(tokens, seconds));
+                host.log(measured(tokens, seconds));
                 return News::Done { seconds };
             }
             Said::Failed(why) => {
-                run.run_line(hub.clock.now_ms(), format!("ERROR: a request failed: {why}"));
+                host.log(format!("ERROR: a request failed: {why}"));
                 return News::Failed(why);
             }
         }

@@ -10,16 +10,15 @@ use http::header::{
 use http::{HeaderValue, StatusCode};
 use std::sync::Arc;
 
-use super::EMBEDDED;
+use super::host::AppHost;
 use super::queue::{Listening, News, Sessions};
 use super::space_file::SpaceFile;
 
 /// The style of the page.
 pub(super) const STYLE: &str = include_str!("page.css");
 
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-);
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors ";
 const REFERRER_POLICY: HeaderName = HeaderName::from_static("referrer-policy");
 
 /// What a visitor wrote into the form, as it was written.
@@ -42,30 +41,35 @@ impl Form {
 }
 
 /// The page, without an answer.
-pub(super) fn blank(file: &SpaceFile) -> Response {
-    let text = top(&file.title) + &head(file, &Form::blank(file)) + BOTTOM;
-    respond(StatusCode::OK, Body::from(text))
+pub(super) fn blank(host: &dyn AppHost) -> Response {
+    let file = host.file();
+    let text = top(&file.title) + &head(host, &Form::blank(file)) + BOTTOM;
+    respond(StatusCode::OK, host.framed_by(), Body::from(text))
+}
+
+/// The page of an app that takes no question now.
+pub(super) fn full(host: &dyn AppHost, why: &str) -> Response {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    trouble_framed(&host.file().title, status, why, host.framed_by())
 }
 
 /// The page of an app that does not answer.
-pub(in crate::spaces) fn trouble(title: &str, status: StatusCode, why: &str) -> Response {
+pub(crate) fn trouble(title: &str, status: StatusCode, why: &str) -> Response {
+    trouble_framed(title, status, why, None)
+}
+
+fn trouble_framed(title: &str, status: StatusCode, why: &str, framed_by: Option<&str>) -> Response {
     let text = format!(
         "{}<h1>{}</h1><p class=\"wrong\">{}</p>{BOTTOM}",
         top(title),
         escape(title),
         escape(why)
     );
-    respond(status, Body::from(text))
+    respond(status, framed_by, Body::from(text))
 }
 
 /// The page, with the answer as it comes. Whoever goes away ends the work.
-pub(super) fn answered(
-    file: &SpaceFile,
-    form: &Form,
-    sessions: &Arc<Sessions>,
-    session: String,
-    messages: Listening,
-) -> Response {
+pub(super) fn answered(host: &dyn AppHost, form: &Form, session: String, messages: Listening) -> Response {
     struct Writer {
         sessions: Arc<Sessions>,
         session: String,
@@ -78,9 +82,9 @@ pub(super) fn answered(
             self.sessions.leave(&self.session);
         }
     }
-    let first = top(&file.title) + &head(file, form) + "<h2>Answer</h2><pre>";
+    let first = top(&host.file().title) + &head(host, form) + "<h2>Answer</h2><pre>";
     let writer = Writer {
-        sessions: Arc::clone(sessions),
+        sessions: Arc::clone(host.sessions()),
         session,
         messages,
         first: Some(first),
@@ -108,11 +112,11 @@ pub(super) fn answered(
         };
         Some((Ok(Bytes::from(text)), writer))
     });
-    respond(StatusCode::OK, Body::from_stream(body))
+    respond(StatusCode::OK, host.framed_by(), Body::from_stream(body))
 }
 
 /// The style sheet.
-pub(in crate::spaces) fn style() -> Response {
+pub(crate) fn style() -> Response {
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8")),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
@@ -120,10 +124,13 @@ pub(in crate::spaces) fn style() -> Response {
     (headers, STYLE).into_response()
 }
 
-fn respond(status: StatusCode, body: Body) -> Response {
+fn respond(status: StatusCode, framed_by: Option<&str>, body: Body) -> Response {
+    let policy = format!("{POLICY}{}", framed_by.unwrap_or("'none'"));
+    let policy = HeaderValue::try_from(policy)
+        .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8")),
-        (CONTENT_SECURITY_POLICY, POLICY),
+        (CONTENT_SECURITY_POLICY, policy),
         (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         // Not `no-referrer`: a form would be sent without its origin then.
         (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
@@ -142,10 +149,11 @@ fn top(title: &str) -> String {
     )
 }
 
-fn head(file: &SpaceFile, form: &Form) -> String {
+fn head(host: &dyn AppHost, form: &Form) -> String {
+    let (file, runtime) = (host.file(), host.runtime());
     let limits = file.limits;
     format!(
-        "<h1>{}</h1><p><code>{}</code> at <code>{}</code></p><p class=\"note\">{EMBEDDED}</p><form method=\"post\" action=\"./\">\
+        "<h1>{}</h1><p><code>{}</code> at <code>{}</code></p><p class=\"note\">{runtime}</p><form method=\"post\" action=\"./\">\
          <label>Prompt<textarea name=\"prompt\" rows=\"6\" required maxlength=\"{}\">\n{}</textarea></label><div class=\"row\">\
          <label>Most new tokens<input name=\"max_tokens\" type=\"number\" min=\"1\" max=\"{}\" value=\"{}\"></label>\
          <label>Temperature<input name=\"temperature\" type=\"number\" min=\"0\" max=\"2\" step=\"0.05\" value=\"{}\"></label></div>\
