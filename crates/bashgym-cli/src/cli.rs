@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Hub(hub::HubCommand),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
-    /// What a training job runs; not for people
+    /// What a training job runs, or the container of a Space; not for people
     #[command(subcommand, hide = true)]
     Worker(worker::WorkerCommand),
 }

@@ -2,10 +2,14 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Stdio};
 
 use common::{Environment, Hub, assert_success, json_lines, stderr};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 fn space(environment: &Environment, hub: &Hub, args: &[&str]) -> std::process::Output {
@@ -291,5 +295,148 @@ fn what_costs_too_much_or_leaks_a_token_is_refused_before_anything_is_made() {
     );
     assert_eq!(refused.status.code(), Some(4), "{}", stderr(&refused));
     assert!(json_lines(&space(&environment, &hub, &["ls"])).is_empty());
+    assert!(hub.terminate());
+}
+
+/// What a container of a Space would run, on a free port of this machine.
+struct Container {
+    process: Child,
+    address: String,
+}
+
+impl Container {
+    fn start(environment: &Environment, hub: &Hub, folder: &Path) -> Self {
+        let mut process = hub
+            .bashgym(
+                environment,
+                ["--format", "human", "worker", "app", "--port", "0", "--dir"],
+            )
+            .arg(folder)
+            .env("SPACE_ID", "ada/demo")
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let lines = BufReader::new(process.stdout.take().expect("its log")).lines();
+        let told = lines
+            .map(|line| line.expect("a line of its log"))
+            .find_map(|line| line.strip_prefix("It answers on http://").map(str::to_owned));
+        Self {
+            process,
+            address: told.expect("where it answers"),
+        }
+    }
+
+    fn ask(&self, head: &str, body: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let (address, length) = (&self.address, body.len());
+        write!(
+            stream,
+            "{head} HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+             Connection: close\r\n\r\n{body}"
+        )
+        .expect("it takes the request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer
+    }
+}
+
+#[test]
+fn a_student_is_served_by_bashgym_in_a_container() {
+    let environment = Environment::new();
+    let hub = Hub::start(&environment, &environment.path("hub"));
+    model(&environment, &hub);
+    let script = environment.path("bashgym.sh");
+    std::fs::write(&script, "#!/bin/sh\n").expect("a script");
+    let create = |program: &str| {
+        let args = [
+            "create",
+            "student",
+            "--name",
+            "demo",
+            "--app",
+            "bashgym",
+            "--program",
+            program,
+        ];
+        space(&environment, &hub, &args)
+    };
+    let refused = create(&script.to_string_lossy());
+    assert_eq!(refused.status.code(), Some(2), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("no program for x86-64 Linux"),
+        "{}",
+        stderr(&refused)
+    );
+    assert!(json_lines(&space(&environment, &hub, &["ls"])).is_empty());
+
+    // A small program stands for the large one: the embedded Hub runs neither.
+    let made = create("/bin/true");
+    assert_success(&made);
+    let made = json_lines(&made).remove(0);
+    assert_eq!(
+        (
+            text(&made["stage"]),
+            text(&made["hardware"]),
+            text(&made["smoke"]["text"])
+        ),
+        ("RUNNING", "cpu-basic", "Hello there.")
+    );
+    let status = json_lines(&space(&environment, &hub, &["status", "demo"])).remove(0);
+    assert_eq!(text(&status["app"]), "bashgym");
+    assert!(text(&status["embedded"]).starts_with("embedded runtime"));
+
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let id: hf_core::RepoId = format!("{}/demo", hub.name).parse().expect("a name");
+    let folder = environment.path("container");
+    runtime.block_on(async {
+        let repo = hf_datasets::RepoFiles::new(&hub.client(), hf_core::RepoType::Space, id);
+        repo.download_snapshot(&folder, &hf_datasets::DownloadOptions::default())
+            .await
+            .expect("the Space is fetched");
+    });
+    let sent = std::fs::read(folder.join("bashgym")).expect("the program");
+    assert_eq!(sent, std::fs::read("/bin/true").expect("the program"));
+
+    let mut container = Container::start(&environment, &hub, &folder);
+    let page = container.ask("GET /", "");
+    assert!(
+        page.contains("<textarea name=\"prompt\"")
+            && page.contains(&format!("frame-ancestors {}", hub.endpoint)),
+        "{page}"
+    );
+    let config = container.ask("GET /config", "");
+    assert!(config.contains("\"space_id\":\"ada/demo\""), "{config}");
+    let begun = container.ask(
+        "POST /gradio_api/call/generate",
+        &json!({"data": ["Say hello.", 24, 0]}).to_string(),
+    );
+    let event = begun
+        .split_once("\"event_id\":\"")
+        .and_then(|(_, rest)| rest.split_once('"'))
+        .map(|(event, _)| event.to_owned())
+        .expect("the id of the question");
+    let answer = container.ask(&format!("GET /gradio_api/call/generate/{event}"), "");
+    assert!(
+        answer.contains("event: complete\ndata: [\"Hello there.\"]"),
+        "{answer}"
+    );
+    let process = Pid::from_raw(i32::try_from(container.process.id()).expect("a process"));
+    kill(process, Signal::SIGTERM).expect("it is told to end");
+    assert!(container.process.wait().expect("it ends").success());
+
+    // A revision that is not there is told in the log, and the container ends.
+    let file = folder.join("space.json");
+    let changed = std::fs::read_to_string(&file)
+        .expect("space.json")
+        .replace(text(&made["model_revision"]), &"0".repeat(40));
+    std::fs::write(&file, changed).expect("space.json");
+    let ended = hub
+        .bashgym(&environment, ["worker", "app", "--port", "0", "--dir"])
+        .arg(&folder)
+        .output()
+        .expect("the command starts");
+    assert_eq!(ended.status.code(), Some(6), "{}", stderr(&ended));
+    assert_success(&space(&environment, &hub, &["rm", "demo", "--yes"]));
     assert!(hub.terminate());
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hf_core::{HfError, Revision, SecretValue};
 
 use crate::hardware::SpaceHardware;
+use crate::program::SpaceApp;
 
 /// Who may see a Space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +65,8 @@ pub enum ModelAccess {
 /// How a model is served.
 #[derive(Debug, Clone, Default)]
 pub struct SpaceConfig {
+    /// What answers.
+    pub app: SpaceApp,
     /// What it runs on.
     pub hardware: SpaceHardware,
     /// Who may see it.
@@ -107,6 +110,20 @@ impl SpaceConfig {
                 "the sleep time of {} can not be set; the Hub decides it on hardware that is not billed",
                 self.hardware
             )));
+        }
+        if self.app == SpaceApp::Bashgym {
+            if !self.hardware.is_cpu() {
+                return Err(HfError::invalid(format!(
+                    "bashgym answers on the processor, and {} would lend or bill a graphics processor for nothing; take \
+                     cpu-basic, or the app gradio",
+                    self.hardware
+                )));
+            }
+            if self.trust_remote_code {
+                return Err(HfError::invalid(
+                    "bashgym runs no code of a model's repository; code can be trusted with the app gradio only",
+                ));
+            }
         }
         self.limits.validate()
     }
@@ -196,6 +213,20 @@ mod tests {
             ..SpaceConfig::default()
         };
         assert!(sleeping("zero-gpu").validate().is_err() && sleeping("t4-small").validate().is_ok());
+        let own = |hardware: &str, trust_remote_code| SpaceConfig {
+            app: SpaceApp::Bashgym,
+            hardware: hardware.parse().unwrap(),
+            trust_remote_code,
+            ..SpaceConfig::default()
+        };
+        assert!(own("cpu-basic", false).validate().is_ok() && own("cpu-upgrade", false).validate().is_ok());
+        for refused in [
+            own("zero-gpu", false),
+            own("t4-small", false),
+            own("cpu-basic", true),
+        ] {
+            assert!(refused.validate().is_err(), "{refused:?}");
+        }
         let mut zero = SpaceConfig::default();
         zero.limits.max_new_tokens = 0;
         assert!(zero.validate().is_err());

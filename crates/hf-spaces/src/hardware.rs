@@ -38,6 +38,11 @@ impl SpaceHardware {
         &self.0
     }
 
+    /// Whether it has no graphics processor, by its name.
+    pub fn is_cpu(&self) -> bool {
+        self.0.starts_with("cpu-")
+    }
+
     /// Whether it is `ZeroGPU`.
     pub fn is_zero_gpu(&self) -> bool {
         self.0 == "zero-a10g"

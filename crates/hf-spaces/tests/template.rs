@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use hf_spaces::{PinnedModel, SpaceFile, Student, TextFile, render};
+use hf_spaces::{PinnedModel, SpaceApp, SpaceFile, Student, TextFile, render};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -23,6 +23,13 @@ fn space(title: &str, repo: &str, hardware: &str) -> SpaceFile {
         student,
         hardware.parse().unwrap(),
     )
+}
+
+fn in_a_container(title: &str, repo: &str) -> SpaceFile {
+    SpaceFile {
+        app: SpaceApp::Bashgym,
+        ..space(title, repo, "cpu-basic")
+    }
 }
 
 fn file<'a>(files: &'a [TextFile], path: &str) -> &'a str {
@@ -50,9 +57,16 @@ proptest! {
         }
         prop_assert_eq!(SpaceFile::parse(file(&files, "space.json")).unwrap(), hostile);
         let matter = front_matter(file(&files, "README.md"));
-        prop_assert_eq!(&matter["title"], &Value::from(title));
-        prop_assert_eq!(&matter["models"][0], &Value::from(repo));
+        prop_assert_eq!(&matter["title"], &Value::from(title.clone()));
+        prop_assert_eq!(&matter["models"][0], &Value::from(repo.clone()));
         prop_assert_eq!(matter.as_object().unwrap().len(), 11);
+
+        let hostile = in_a_container(&title, &repo);
+        let files = render(&hostile).unwrap();
+        let plain = render(&in_a_container("t", "a/b")).unwrap();
+        prop_assert_eq!(file(&files, "Dockerfile"), file(&plain, "Dockerfile"));
+        prop_assert_eq!(SpaceFile::parse(file(&files, "space.json")).unwrap(), hostile);
+        prop_assert_eq!(&front_matter(file(&files, "README.md"))["title"], &Value::from(title));
     }
 }
 
@@ -87,6 +101,29 @@ fn the_hardware_decides_the_app() {
 }
 
 #[test]
+fn a_container_runs_bashgym_on_the_port_the_hub_asks() {
+    let files = render(&in_a_container("t", "a/b")).unwrap();
+    let paths: Vec<_> = files.iter().map(|file| file.path).collect();
+    assert_eq!(paths, ["Dockerfile", "README.md", "space.json"]);
+    let matter = front_matter(file(&files, "README.md"));
+    assert_eq!(
+        (&matter["sdk"], &matter["app_port"]),
+        (&"docker".into(), &7860.into())
+    );
+    assert!(matter.get("sdk_version").is_none() && matter.get("app_file").is_none());
+    assert!(file(&files, "Dockerfile").contains("\"--port\", \"7860\""));
+}
+
+#[test]
+fn a_file_of_the_first_form_has_gradio() {
+    let files = render(&space("t", "a/b", "cpu-basic")).unwrap();
+    let mut old: Value = serde_json::from_str(file(&files, "space.json")).unwrap();
+    old["form"] = 1.into();
+    old.as_object_mut().unwrap().remove("app");
+    assert_eq!(SpaceFile::parse(&old.to_string()).unwrap().app, SpaceApp::Gradio);
+}
+
+#[test]
 fn the_code_compiles() {
     if Command::new("python3").arg("--version").output().is_err() {
         return;
@@ -111,7 +148,7 @@ fn the_code_compiles() {
 #[test]
 fn a_file_of_a_newer_form_is_not_guessed_at() {
     let files = render(&space("t", "a/b", "zero-gpu")).unwrap();
-    let newer = file(&files, "space.json").replace("\"form\": 1", "\"form\": 2");
+    let newer = file(&files, "space.json").replace("\"form\": 2", "\"form\": 3");
     assert!(
         SpaceFile::parse(&newer)
             .unwrap_err()

@@ -3686,7 +3686,12 @@ export interface components {
             name: string;
             /** @description The model's revision; the head of main without it. It is pinned. */
             revision?: string | null;
-            /** @description What it runs on; `zero-gpu` without it. */
+            /**
+             * @description What answers: `gradio` (Python, every model) or `bashgym` (the server's own program in a container, whole Llama and GGUF
+             *     models on processors); `gradio` without it.
+             */
+            app?: string | null;
+            /** @description What it runs on; `zero-gpu` without it, `cpu-basic` for `bashgym`. */
             hardware?: string | null;
             /** @description `private`, `protected` or `public`; `private` without it. */
             visibility?: string | null;
@@ -3750,6 +3755,8 @@ export interface components {
             url: string;
             /** @description Where the app is reached. */
             app_url: string | null;
+            /** @description What answers in it: `gradio` or `bashgym`; none for a Space of another making. */
+            app: string | null;
             /** @description Where it is in its life, in the Hub's word. */
             stage: string;
             /** @description Whether some version of the app answers now. */

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::bill::{first_period, price_a_minute};
+use super::program::OwnProgram;
 use bashgym_gate::Inspector;
 use hf_core::{HfClient, HfError, SecretValue, TokenRole};
-use hf_spaces::{DeployOptions, HfSpaceManager, ModelAccess, SleepTime, SpaceHardware};
+use hf_spaces::{DeployOptions, HfSpaceManager, ModelAccess, Program, SleepTime, SpaceHardware};
 
 /// When paid hardware falls asleep, unless told otherwise.
 pub const PAID_SLEEP: Duration = Duration::from_hours(1);
@@ -137,13 +138,15 @@ pub async fn model_access(
     Ok(ModelAccess::Token(secret))
 }
 
-/// How a deployment goes on: every file passes the secret gate, and the Hub is asked as often as it bears.
+/// How a deployment goes on: every file passes the secret gate, the Hub is asked as often as it bears, and the program that runs
+/// now is the one for a container.
 pub fn deploy_options(
     client: &HfClient,
     inspector: Inspector,
     timeout: Duration,
     question: Option<String>,
 ) -> DeployOptions {
+    let program = OwnProgram::of_this_process(client, inspector.clone()).ok();
     DeployOptions {
         timeout,
         poll: if client.endpoint().is_loopback() {
@@ -153,6 +156,7 @@ pub fn deploy_options(
         },
         smoke_prompt: question,
         inspect: Some(Arc::new(move |path, bytes| inspect(&inspector, path, bytes))),
+        program: program.map(|program| Arc::new(program) as Program),
         observe: None,
     }
 }

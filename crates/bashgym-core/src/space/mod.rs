@@ -4,6 +4,7 @@
 mod bill;
 mod decide;
 mod news;
+mod program;
 mod view;
 
 pub use bill::{SpaceBill, SpaceBillError, SpaceBooks, SpaceTerms, first_period, price_a_minute};
@@ -12,4 +13,5 @@ pub use decide::{
     sleep_time,
 };
 pub use news::{SpaceNews, space_topic};
+pub use program::OwnProgram;
 pub use view::{SpaceView, look, simulated};

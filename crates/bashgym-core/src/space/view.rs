@@ -1,14 +1,14 @@
 //! How a Space stands, put together from what the Hub tells in several places.
 
 use hf_core::{HfError, RepoId, ZeroGpuQuota};
-use hf_spaces::{HfSpaceManager, PinnedModel, SpaceHardware, SpaceRuntime, SpaceStage};
+use hf_spaces::{HfSpaceManager, PinnedModel, SpaceApp, SpaceHardware, SpaceRuntime, SpaceStage};
 use serde::Serialize;
 use serde_json::Value;
 
 /// How a Space stands and what it serves.
 ///
 /// # Shape
-/// `{"space_id","url","app_url","stage","hardware","hardware_requested","sleep_time_s","dev_mode","commit","error","simulated",
+/// `{"space_id","url","app_url","app","stage","hardware","hardware_requested","sleep_time_s","dev_mode","commit","error","simulated",
 /// "model_repo","model_revision","previous","zero_gpu"}`
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SpaceView {
@@ -18,6 +18,8 @@ pub struct SpaceView {
     pub url: String,
     /// Where the app is reached.
     pub app_url: Option<String>,
+    /// What answers in it; none for a Space of another making.
+    pub app: Option<SpaceApp>,
     /// Where it is in its life.
     pub stage: SpaceStage,
     /// What it runs on.
@@ -72,6 +74,7 @@ pub async fn look(spaces: &HfSpaceManager, id: &RepoId) -> Result<SpaceView, HfE
         space_id: id.to_string(),
         url: spaces.page_url(id),
         app_url: info.app_url(),
+        app: serves.as_ref().map(|file| file.app),
         simulated: simulated(&runtime).map(str::to_owned),
         hardware: runtime
             .hardware

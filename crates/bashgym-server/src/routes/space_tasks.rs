@@ -10,7 +10,7 @@ use bashgym_core::task::{TaskContext, TaskError, TaskHandler, TaskProgress};
 use hf_core::{HfError, RepoId, Revision};
 use hf_spaces::{
     AppLimits, DeployError, DeployEvent, DeployOptions, DeployRequest, Fitted, HfSpaceManager, ModelAccess,
-    SleepTime, SpaceConfig, SpaceHardware, SpaceStage, Visibility,
+    SleepTime, SpaceApp, SpaceConfig, SpaceHardware, SpaceStage, Visibility,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -66,6 +66,8 @@ pub(crate) enum Change {
 pub(crate) struct NewSpace {
     pub(crate) model: RepoId,
     pub(crate) revision: Option<Revision>,
+    #[serde(default)]
+    pub(crate) app: SpaceApp,
     pub(crate) hardware: SpaceHardware,
     pub(crate) visibility: String,
     pub(crate) dev_mode: bool,
@@ -237,6 +239,7 @@ impl Deploy {
         }
         let model_access: ModelAccess = model_access(spaces.client(), secrets.remove("HF_TOKEN")).await?;
         Ok(SpaceConfig {
+            app: new.app,
             sleep_time: sleep_time(&new.hardware, new.sleep_seconds.map(sleep_of)),
             hardware: new.hardware.clone(),
             visibility: visibility(&new.visibility).unwrap_or_default(),
@@ -258,6 +261,8 @@ impl Deploy {
     async fn tell(&self, task: &TaskContext, id: &RepoId, event: DeployEvent) {
         let (done, message) = match &event {
             DeployEvent::Planned { model } => (1, format!("{} at {}", model.repo_id, model.revision)),
+            DeployEvent::Remark(words) => (1, words.clone()),
+            DeployEvent::Uploading => (1, "sending the program".to_owned()),
             DeployEvent::Committed { .. } => {
                 self.watch.changed(id);
                 (2, "it is committed; the app is built".to_owned())

@@ -9,7 +9,7 @@ use bashgym_core::space::{
 use bashgym_core::task::NewTask;
 use futures::{StreamExt, TryStreamExt};
 use hf_core::{HfError, RepoId, Revision, SecretValue};
-use hf_spaces::{AppLimits, HfSpaceManager, SpaceHardware, SpaceInfo, check_key};
+use hf_spaces::{AppLimits, HfSpaceManager, SpaceApp, SpaceConfig, SpaceInfo, check_key};
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -157,6 +157,9 @@ pub(crate) struct SpaceStatus {
     /// Where the app is reached.
     #[schema(required)]
     app_url: Option<String>,
+    /// What answers in it: `gradio` or `bashgym`; none for a Space of another making.
+    #[schema(required)]
+    app: Option<String>,
     /// Where it is in its life, in the Hub's word.
     stage: String,
     /// Whether some version of the app answers now.
@@ -219,6 +222,7 @@ pub(crate) async fn show(
         space_id: seen.space_id,
         url: seen.url,
         app_url: seen.app_url,
+        app: seen.app.map(|app| app.to_string()),
         hardware: seen.hardware,
         hardware_requested: seen.hardware_requested,
         sleep_seconds: seen.sleep_time_s,
@@ -242,7 +246,10 @@ pub(crate) struct SpaceRequest {
     name: String,
     /// The model's revision; the head of main without it. It is pinned.
     revision: Option<String>,
-    /// What it runs on; `zero-gpu` without it.
+    /// What answers: `gradio` (Python, every model) or `bashgym` (the server's own program in a container, whole Llama and GGUF
+    /// models on processors); `gradio` without it.
+    app: Option<String>,
+    /// What it runs on; `zero-gpu` without it, `cpu-basic` for `bashgym`.
     hardware: Option<String>,
     /// `private`, `protected` or `public`; `private` without it.
     visibility: Option<String>,
@@ -318,7 +325,24 @@ impl SpaceRequest {
         if max_new_tokens == 0 {
             return Err(Problem::new(Code::Invalid, "max_new_tokens is at least 1"));
         }
-        let hardware: SpaceHardware = self.hardware.as_deref().unwrap_or("zero-gpu").parse()?;
+        let app: SpaceApp = self
+            .app
+            .as_deref()
+            .map(str::parse)
+            .transpose()?
+            .unwrap_or_default();
+        let hardware = match &self.hardware {
+            Some(name) => name.parse()?,
+            None => app.usual_hardware(),
+        };
+        let config = SpaceConfig {
+            app,
+            hardware,
+            trust_remote_code: self.trust_remote_code,
+            ..SpaceConfig::default()
+        };
+        config.validate()?;
+        let hardware = config.hardware;
         if self.sleep_seconds.is_some() && !hardware.is_paid() {
             return Err(Problem::new(
                 Code::Invalid,
@@ -333,6 +357,7 @@ impl SpaceRequest {
         let new = NewSpace {
             model: hub.repo_id(&self.model)?,
             revision: revision(self.revision.as_deref())?,
+            app,
             hardware,
             visibility: word.to_owned(),
             dev_mode: self.dev_mode,

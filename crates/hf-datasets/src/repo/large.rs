@@ -70,9 +70,11 @@ impl RepoFiles {
                     }
                 }
                 "basic" | "multipart" => {
-                    let sends = missing
+                    // Collected: a future that holds the closure is `Send` for one lifetime only.
+                    let sends: Vec<_> = missing
                         .into_iter()
-                        .map(|(file, actions)| self.send_object(file, actions, &options.progress));
+                        .map(|(file, actions)| self.send_object(file, actions, &options.progress))
+                        .collect();
                     return stream::iter(sends).buffer_unordered(PARALLEL).try_collect().await;
                 }
                 other => {

@@ -9,8 +9,9 @@ use super::plan::{hub, validate};
 use super::{DeployCause, DeployError, DeployEvent, DeployOptions, DeployRequest, Deployment, Left, Smoke};
 use crate::config::{ModelAccess, SpaceConfig};
 use crate::manager::{HfSpaceManager, insert_pairs, pairs};
+use crate::program::{Program, SpaceApp};
 use crate::runtime::SpaceInfo;
-use crate::template::{SPACE_FILE, SpaceFile, TextFile, render};
+use crate::template::{DOCKERFILE, SPACE_FILE, SpaceFile, TextFile, render};
 
 /// How often a creation without a clear answer is looked up.
 const LOOKUPS: u32 = 3;
@@ -39,9 +40,11 @@ impl HfSpaceManager {
                 &request.model,
                 config.model_revision.as_ref(),
                 &config.model_access,
+                config.app,
             )
             .await
             .map_err(before)?;
+        let program = program_of(config.app, options).await.map_err(before)?;
         options.tell(DeployEvent::Planned {
             model: student.shown.clone(),
         });
@@ -51,13 +54,20 @@ impl HfSpaceManager {
             .unwrap_or_else(|| request.space.name().to_owned());
         let deployment = uuid::Uuid::new_v4().to_string();
         let mut file = SpaceFile::new(deployment, title, student, config.hardware.clone());
+        file.app = config.app;
         file.limits = config.limits;
         file.trust_remote_code = config.trust_remote_code;
         let files = render(&file).map_err(|error| before(hub("take the files")(error)))?;
         for file in &files {
             options.inspect(file.path, file.text.as_bytes()).map_err(before)?;
         }
-        self.make(&request.space, config, &files, &file.deployment)
+        // Without its Dockerfile a Space waits for the commit that brings the program.
+        let first: Vec<TextFile> = files
+            .iter()
+            .filter(|file| program.is_none() || file.path != DOCKERFILE)
+            .cloned()
+            .collect();
+        self.make(&request.space, config, &first, &file.deployment)
             .await?;
         options.tell(DeployEvent::Committed {
             space_id: request.space.to_string(),
@@ -118,7 +128,7 @@ impl HfSpaceManager {
         // A Hub that makes the repository without its files has made an empty Space.
         if files.iter().any(|file| !info.has_file(file.path)) {
             let commit = self
-                .commit_files(id, files, "Serve a model", info.sha.as_deref())
+                .bring(id, files, file.app, "Serve a model", info.sha.as_deref(), options)
                 .await
                 .map_err(hub("take the files"))?;
             info.sha = Some(commit);
@@ -135,6 +145,25 @@ impl HfSpaceManager {
         let info = self.get_space(id).await.map_err(hub("show the Space"))?;
         let smoke = self.first_answer(id, &info, options).await?;
         Ok(self.deployed(id, &info, runtime, file, smoke))
+    }
+
+    /// Commits the files of an app, with its program where it has one.
+    pub(super) async fn bring(
+        &self,
+        id: &RepoId,
+        files: &[TextFile],
+        app: SpaceApp,
+        summary: &str,
+        parent: Option<&str>,
+        options: &DeployOptions,
+    ) -> Result<String, HfError> {
+        match &options.program {
+            Some(program) if app == SpaceApp::Bashgym => {
+                options.tell(DeployEvent::Uploading);
+                program.commit(id, files, summary, parent).await
+            }
+            _ => self.commit_files(id, files, summary, parent).await,
+        }
     }
 
     /// Reads back which hardware the Hub noted, and asks again where it noted none or another.
@@ -255,6 +284,22 @@ impl HfSpaceManager {
     }
 }
 
+/// The program that an app needs, seen to start in its container.
+pub(super) async fn program_of(
+    app: SpaceApp,
+    options: &DeployOptions,
+) -> Result<Option<&Program>, DeployCause> {
+    if app == SpaceApp::Gradio {
+        return Ok(None);
+    }
+    let none = || DeployCause::NoProgram("none was given".to_owned());
+    let program = options.program.as_ref().ok_or_else(none)?;
+    if let Some(remark) = program.check().await.map_err(DeployCause::NoProgram)? {
+        options.tell(DeployEvent::Remark(remark));
+    }
+    Ok(Some(program))
+}
+
 /// The body of `POST /api/repos/create`.
 fn creation(id: &RepoId, config: &SpaceConfig, files: &[TextFile]) -> Result<Map<String, Value>, HfError> {
     let mut body = Map::new();
@@ -262,7 +307,7 @@ fn creation(id: &RepoId, config: &SpaceConfig, files: &[TextFile]) -> Result<Map
     body.insert("organization".to_owned(), json!(id.namespace()));
     body.insert("visibility".to_owned(), json!(config.visibility.as_str()));
     body.insert("type".to_owned(), json!("space"));
-    body.insert("sdk".to_owned(), json!("gradio"));
+    body.insert("sdk".to_owned(), json!(config.app.sdk()));
     body.insert("hardware".to_owned(), json!(config.hardware));
     if let Some(time) = config.sleep_time {
         body.insert("sleepTimeSeconds".to_owned(), json!(time.to_wire()));

@@ -53,6 +53,17 @@ pub enum DeployCause {
     /// The student is an adapter whose base is not named.
     #[error("{0} is an adapter and does not name its base model")]
     NoBaseModel(String),
+    /// `bashgym` does not run the model, and why.
+    #[error("bashgym does not run {model}: {why}")]
+    NotRunnable {
+        /// The model.
+        model: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// There is no program to put into the Space, or it would not start there.
+    #[error("the Space would have no program: {0}")]
+    NoProgram(String),
     /// The Space is not one of this template.
     #[error("the Space {0} was not made by this program: it has no space.json")]
     NotOurs(String),
@@ -141,6 +152,8 @@ impl DeployError {
             DeployCause::NameTaken(_) => HfErrorKind::Conflict,
             DeployCause::ModelIsPrivate(_)
             | DeployCause::NoBaseModel(_)
+            | DeployCause::NotRunnable { .. }
+            | DeployCause::NoProgram(_)
             | DeployCause::NotOurs(_)
             | DeployCause::NothingBefore(_)
             | DeployCause::TooFewRequests { .. } => HfErrorKind::InvalidArgument,
@@ -178,6 +191,12 @@ impl DeployError {
             }
             DeployCause::NoBaseModel(_) => {
                 next.push("name it in the adapter's README: `base_model: namespace/name`".to_owned());
+            }
+            DeployCause::NotRunnable { .. } => {
+                next.push("serve it with Gradio: leave --app away".to_owned());
+            }
+            DeployCause::NoProgram(_) => {
+                next.push("name one with --program FILE, or serve with Gradio: leave --app away".to_owned());
             }
             DeployCause::OtherHardware { .. } => {
                 next.push("ask for other hardware, or check the plan: `bashgym status`".to_owned());

@@ -8,7 +8,7 @@ use crate::deploy::plan::hub;
 use crate::logs::SpaceLog;
 use crate::manager::HfSpaceManager;
 use crate::measured::MeasuredRequests;
-use crate::template::{SpaceFile, Student};
+use crate::template::Student;
 
 /// Lines of the app's log that are read for what requests took.
 const LOG_LINES: usize = 2_000;
@@ -71,7 +71,7 @@ impl HfSpaceManager {
     /// # Errors
     /// [`DeployCause::TooFewRequests`], else as [`HfSpaceManager::update_space_model`].
     pub async fn fit_space(&self, id: &RepoId, options: &DeployOptions) -> Result<Fitted, DeployError> {
-        let (head, current) = self.current(id).await.map_err(DeployError::before)?;
+        let mut current = self.current(id).await.map_err(DeployError::before)?;
         let measured = self
             .measured_requests(id)
             .await
@@ -84,7 +84,7 @@ impl HfSpaceManager {
                 needed: MeasuredRequests::LEAST,
             }));
         };
-        let before = current.limits;
+        let before = current.file.limits;
         let Some(limits) = measured.propose(before) else {
             return Ok(Fitted::AsIs {
                 measured,
@@ -92,12 +92,12 @@ impl HfSpaceManager {
             });
         };
         let student = Student {
-            model: current.model.clone(),
-            adapter: current.adapter.clone(),
-            shown: current.shown.clone(),
+            model: current.file.model.clone(),
+            adapter: current.file.adapter.clone(),
+            shown: current.file.shown.clone(),
         };
-        let next = SpaceFile { limits, ..current };
-        let deployment = Box::new(self.swap(id, &head, next, student, options).await?);
+        current.file.limits = limits;
+        let deployment = Box::new(self.swap(id, current, student, options).await?);
         Ok(Fitted::Changed {
             measured,
             before,

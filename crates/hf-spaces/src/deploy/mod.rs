@@ -20,6 +20,7 @@ pub use self::fit::Fitted;
 pub use self::smoke::Smoke;
 pub(crate) use self::smoke::{KEY_LIFE, first_text, with_key};
 use crate::config::SpaceConfig;
+use crate::program::Program;
 use crate::stage::SpaceStage;
 use crate::template::PinnedModel;
 
@@ -32,6 +33,10 @@ pub enum DeployEvent {
         /// The model that will be served.
         model: PinnedModel,
     },
+    /// Something to know of what is sent.
+    Remark(String),
+    /// Its program is sent.
+    Uploading,
     /// The Space is made, or its commit.
     Committed {
         /// The Space.
@@ -61,6 +66,8 @@ pub struct DeployOptions {
     pub smoke_prompt: Option<String>,
     /// Looks at each file before it is sent.
     pub inspect: Option<Inspect>,
+    /// The `bashgym` that answers in a Space of [`SpaceApp::Bashgym`](crate::SpaceApp::Bashgym).
+    pub program: Option<Program>,
     /// Is told what goes on.
     pub observe: Option<Observe>,
 }
@@ -72,6 +79,7 @@ impl Default for DeployOptions {
             poll: Duration::from_secs(5),
             smoke_prompt: Some("Say hello.".to_owned()),
             inspect: None,
+            program: None,
             observe: None,
         }
     }

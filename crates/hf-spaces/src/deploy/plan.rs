@@ -11,6 +11,7 @@ use crate::config::{ModelAccess, SpaceConfig};
 use crate::hardware::SpaceHardware;
 use crate::lenient;
 use crate::manager::HfSpaceManager;
+use crate::program::SpaceApp;
 use crate::runtime::Sibling;
 use crate::template::{PinnedModel, Student};
 
@@ -109,10 +110,14 @@ impl HfSpaceManager {
         model: &RepoId,
         revision: Option<&Revision>,
         access: &ModelAccess,
+        app: SpaceApp,
     ) -> Result<Student, DeployCause> {
         let info = self.model(model, revision).await.map_err(hub("show the model"))?;
         if info.private && matches!(access, ModelAccess::Public) {
             return Err(DeployCause::ModelIsPrivate(model.to_string()));
+        }
+        if app == SpaceApp::Bashgym {
+            runnable(model, &info.siblings)?;
         }
         let shown = PinnedModel {
             repo_id: model.to_string(),
@@ -155,6 +160,31 @@ impl HfSpaceManager {
         }
         self.client().get_json(&path, &[]).await
     }
+}
+
+/// Refuses what the engine of `bashgym` does not load, as far as the names of a model's files tell.
+fn runnable(model: &RepoId, files: &[Sibling]) -> Result<(), DeployCause> {
+    let has = |name: &str| files.iter().any(|file| file.rfilename == name);
+    let not = |why| {
+        Err(DeployCause::NotRunnable {
+            model: model.to_string(),
+            why,
+        })
+    };
+    if has("adapter_config.json") {
+        return not("it is an adapter, and whole models are run only; merge it first");
+    }
+    let is_gguf = files
+        .iter()
+        .any(|file| file.rfilename.to_ascii_lowercase().ends_with(".gguf"));
+    if is_gguf
+        || ["config.json", "tokenizer.json", "model.safetensors"]
+            .into_iter()
+            .all(has)
+    {
+        return Ok(());
+    }
+    not("it has neither a GGUF file nor config.json, tokenizer.json and model.safetensors")
 }
 
 fn base_model(info: &ModelInfo) -> Option<RepoId> {

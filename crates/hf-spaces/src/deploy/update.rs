@@ -8,11 +8,21 @@ use http::header::CONTENT_TYPE;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::create::program_of;
 use super::plan::hub;
 use super::{DeployCause, DeployError, DeployEvent, DeployOptions, Deployment, Left};
 use crate::config::ModelAccess;
 use crate::manager::HfSpaceManager;
+use crate::program::{PROGRAM_FILE, SpaceApp};
 use crate::template::{PinnedModel, SPACE_FILE, SpaceFile, Student, TextFile, render};
+
+/// A Space of this template as it is.
+pub(super) struct Current {
+    pub(super) head: String,
+    pub(super) file: SpaceFile,
+    /// Whether `bashgym` lies in it.
+    pub(super) has_program: bool,
+}
 
 impl HfSpaceManager {
     /// Gives a Space another model, pinned, and waits until it answers; the settings stay. Where that fails, the files from before
@@ -27,13 +37,16 @@ impl HfSpaceManager {
         revision: Option<&Revision>,
         options: &DeployOptions,
     ) -> Result<Deployment, DeployError> {
-        let (head, current) = self.current(id).await.map_err(DeployError::before)?;
-        let access = self.access(id, &current).await.map_err(DeployError::before)?;
-        let student = self
-            .student(model, revision, &access)
+        let current = self.current(id).await.map_err(DeployError::before)?;
+        let access = self
+            .access(id, &current.file)
             .await
             .map_err(DeployError::before)?;
-        self.swap(id, &head, current, student, options).await
+        let student = self
+            .student(model, revision, &access, current.file.app)
+            .await
+            .map_err(DeployError::before)?;
+        self.swap(id, current, student, options).await
     }
 
     /// Goes back to the model before the one that is served.
@@ -45,7 +58,7 @@ impl HfSpaceManager {
         id: &RepoId,
         options: &DeployOptions,
     ) -> Result<Deployment, DeployError> {
-        let (_, current) = self.current(id).await.map_err(DeployError::before)?;
+        let current = self.current(id).await.map_err(DeployError::before)?.file;
         let Some(previous) = current.previous else {
             return Err(DeployError::before(DeployCause::NothingBefore(id.to_string())));
         };
@@ -62,7 +75,7 @@ impl HfSpaceManager {
         to: &RepoId,
         options: &DeployOptions,
     ) -> Result<Deployment, DeployError> {
-        let (_, tried) = self.current(from).await.map_err(DeployError::before)?;
+        let tried = self.current(from).await.map_err(DeployError::before)?.file;
         self.to_pinned(to, &tried.shown, options).await
     }
 
@@ -79,15 +92,20 @@ impl HfSpaceManager {
     }
 
     /// The head of a Space and what it serves.
-    pub(super) async fn current(&self, id: &RepoId) -> Result<(String, SpaceFile), DeployCause> {
+    pub(super) async fn current(&self, id: &RepoId) -> Result<Current, DeployCause> {
         let info = self.get_space(id).await.map_err(hub("show the Space"))?;
+        let has_program = info.has_file(PROGRAM_FILE);
         let head = info.sha.ok_or_else(|| DeployCause::NotOurs(id.to_string()))?;
         let file = self
             .space_file(id, &head)
             .await
             .map_err(hub("show what the Space serves"))?
             .ok_or_else(|| DeployCause::NotOurs(id.to_string()))?;
-        Ok((head, file))
+        Ok(Current {
+            head,
+            file,
+            has_program,
+        })
     }
 
     /// How the app reads models: with its own token, if it has one.
@@ -104,7 +122,10 @@ impl HfSpaceManager {
         let Ok(repo) = repo else {
             return Ok(ModelAccess::Public);
         };
-        match self.student(&repo, None, &ModelAccess::Public).await {
+        match self
+            .student(&repo, None, &ModelAccess::Public, SpaceApp::Gradio)
+            .await
+        {
             Err(DeployCause::ModelIsPrivate(_)) => Ok(ModelAccess::OfTheRuntime),
             _ => Ok(ModelAccess::Public),
         }
@@ -114,12 +135,21 @@ impl HfSpaceManager {
     pub(super) async fn swap(
         &self,
         id: &RepoId,
-        head: &str,
-        current: SpaceFile,
+        current: Current,
         student: Student,
         options: &DeployOptions,
     ) -> Result<Deployment, DeployError> {
         let before = DeployError::before;
+        let Current {
+            head,
+            file: current,
+            has_program,
+        } = current;
+        // A program that is there stays.
+        let brings_program = current.app == SpaceApp::Bashgym && !has_program;
+        if brings_program {
+            program_of(current.app, options).await.map_err(before)?;
+        }
         options.tell(DeployEvent::Planned {
             model: student.shown.clone(),
         });
@@ -140,13 +170,19 @@ impl HfSpaceManager {
         let mut old = Vec::new();
         for file in &files {
             let text = self
-                .text_file(id, head, file.path)
+                .text_file(id, &head, file.path)
                 .await
                 .map_err(|error| before(hub("show the files of the Space")(error)))?;
             old.push((file.path, text));
         }
         let summary = format!("Serve {} at {}", next.shown.repo_id, next.shown.revision);
-        let commit = match self.commit_files(id, &files, &summary, Some(head)).await {
+        let committed = if brings_program {
+            self.bring(id, &files, next.app, &summary, Some(&head), options)
+                .await
+        } else {
+            self.commit_files(id, &files, &summary, Some(&head)).await
+        };
+        let commit = match committed {
             Ok(commit) => commit,
             Err(error) if error.is_ambiguous() => match self.arrived(id, &next).await {
                 Some(commit) => commit,

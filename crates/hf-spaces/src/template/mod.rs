@@ -1,6 +1,6 @@
 //! The files of a Space that serves a model.
 //!
-//! The code is fixed files; everything that differs between two Spaces is data in `space.json` and in the front matter of
+//! The code is fixed files, or `bashgym` itself; everything that differs between two Spaces is data in `space.json` and in the front matter of
 //! `README.md`, both written as JSON. A name with quotes or line breaks in it is a string there and stays one.
 
 use hf_core::HfError;
@@ -9,20 +9,26 @@ use serde_json::json;
 
 use crate::config::AppLimits;
 use crate::hardware::SpaceHardware;
+use crate::program::SpaceApp;
 
 /// The Gradio the template was tried with.
 pub const GRADIO_VERSION: &str = "6.31.0";
 /// The Python of the Space.
 const PYTHON_VERSION: &str = "3.12";
+/// The port of a docker Space, as the Hub expects it.
+const APP_PORT: u16 = 7860;
 /// The file that says what is served.
 pub const SPACE_FILE: &str = "space.json";
+/// The file that builds the container of a docker Space.
+pub(crate) const DOCKERFILE: &str = "Dockerfile";
 /// The form of [`SpaceFile`] this version writes.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 const STUDENT: &str = include_str!("files/student.py");
 const PAGE: &str = include_str!("files/page.py");
 const APP_ZERO_GPU: &str = include_str!("files/app_zero_gpu.py");
 const APP_RESIDENT: &str = include_str!("files/app_resident.py");
+const CONTAINER: &str = include_str!("files/Dockerfile");
 const REQUIREMENTS: &str = include_str!("files/requirements.txt");
 
 /// A repository at one commit.
@@ -37,11 +43,14 @@ pub struct PinnedModel {
 /// What a Space of this template serves, as its `space.json` says it.
 ///
 /// # Shape
-/// `{"form","deployment","title","model","adapter","shown","previous","limits","trust_remote_code","hardware"}`.
+/// `{"form","app","deployment","title","model","adapter","shown","previous","limits","trust_remote_code","hardware"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpaceFile {
     /// The version of this form.
     pub form: u32,
+    /// What answers; a file of the first form has Gradio.
+    #[serde(default)]
+    pub app: SpaceApp,
     /// The id of the deployment that wrote it.
     pub deployment: String,
     /// The title of the page.
@@ -67,6 +76,7 @@ impl SpaceFile {
     pub fn new(deployment: String, title: String, student: Student, hardware: SpaceHardware) -> Self {
         Self {
             form: FORM,
+            app: SpaceApp::Gradio,
             deployment,
             title,
             model: student.model,
@@ -129,6 +139,13 @@ pub fn render(space: &SpaceFile) -> Result<Vec<TextFile>, HfError> {
         APP_RESIDENT
     };
     let file = |path, text: String| TextFile { path, text };
+    if space.app == SpaceApp::Bashgym {
+        return Ok(vec![
+            file(DOCKERFILE, CONTAINER.to_owned()),
+            file("README.md", readme(space)),
+            file(SPACE_FILE, data + "\n"),
+        ]);
+    }
     Ok(vec![
         file("README.md", readme(space)),
         file("app.py", app.to_owned()),
@@ -151,21 +168,28 @@ fn readme(space: &SpaceFile) -> String {
             }
             all
         });
-    let fields = [
+    let of_the_app = match space.app {
+        SpaceApp::Gradio => vec![
+            ("sdk_version", json!(GRADIO_VERSION)),
+            ("python_version", json!(PYTHON_VERSION)),
+            ("app_file", json!("app.py")),
+        ],
+        SpaceApp::Bashgym => vec![("app_port", json!(APP_PORT))],
+    };
+    let before = [
         ("title", json!(space.title)),
         ("emoji", json!("\u{1f393}")),
         ("colorFrom", json!("indigo")),
         ("colorTo", json!("green")),
-        ("sdk", json!("gradio")),
-        ("sdk_version", json!(GRADIO_VERSION)),
-        ("python_version", json!(PYTHON_VERSION)),
-        ("app_file", json!("app.py")),
+        ("sdk", json!(space.app.sdk())),
+    ];
+    let after = [
         ("suggested_hardware", json!(space.hardware)),
         ("models", json!(models)),
         ("tags", json!(["bashgym"])),
     ];
     let mut text = String::from("---\n");
-    for (key, value) in fields {
+    for (key, value) in before.into_iter().chain(of_the_app).chain(after) {
         text.push_str(key);
         text.push_str(": ");
         text.push_str(&yaml_safe(&value.to_string()));

@@ -3,6 +3,7 @@
 
 mod faults;
 mod fit;
+mod program;
 mod script;
 mod update;
 

@@ -16,6 +16,7 @@ pub(crate) struct State {
     pub(crate) commits: Vec<Vec<(String, String)>>,
     pub(crate) private: bool,
     pub(crate) model_private: bool,
+    pub(crate) model_files: Vec<&'static str>,
     pub(crate) adapter_of: Option<&'static str>,
     pub(crate) plan: Value,
     /// Stages after each commit, the last for ever.
@@ -51,6 +52,7 @@ impl Default for State {
             commits: Vec::new(),
             private: false,
             model_private: false,
+            model_files: vec!["model.safetensors"],
             adapter_of: None,
             plan: json!({"isPro": true}),
             stages: vec![vec!["BUILDING", "BUILDING", "APP_STARTING", "RUNNING"]],
@@ -296,7 +298,7 @@ impl State {
             .map(|(_, revision)| revision.to_owned());
         let head = if base { BASE_SHA } else { MODEL_SHA };
         let mut info = json!({"id": "ada/student", "sha": named.as_deref().unwrap_or(head), "private": self.model_private && !base,
-            "siblings": [{"rfilename": "model.safetensors"}], "cardData": {}});
+            "siblings": self.model_files.iter().map(|name| json!({"rfilename": name})).collect::<Vec<_>>(), "cardData": {}});
         if let (Some(of), false) = (self.adapter_of, base) {
             info["siblings"] = json!([{"rfilename": "adapter_config.json"}]);
             info["cardData"] = if of.is_empty() {

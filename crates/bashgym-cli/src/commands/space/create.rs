@@ -1,8 +1,10 @@
 //! `bashgym space create`.
 
+use std::path::PathBuf;
+
 use bashgym_core::space::{SpaceRefusal, model_access, sleep_time};
 use clap::Args;
-use hf_spaces::{AppLimits, DeployRequest, SpaceConfig, SpaceHardware, Visibility};
+use hf_spaces::{AppLimits, DeployRequest, SpaceApp, SpaceConfig, SpaceHardware, Visibility};
 
 use super::hardware::{billed, parse_sleep, refused as bill_refused};
 use super::{DeployArgs, Spaces};
@@ -14,7 +16,12 @@ use crate::error::{CliError, Kind};
 #[command(after_help = "\
 Either the app answers in the end, or nothing half-made stays.
 
-Example: bashgym space create ada/student --name student-demo")]
+`--app bashgym` serves a Llama or a GGUF file with this very program, in a container on processors: no
+Python, and an answer within seconds of a start.
+
+Examples:
+  bashgym space create ada/student --name student-demo
+  bashgym space create ada/student --name student-demo --app bashgym")]
 pub(crate) struct CreateArgs {
     /// The model repository
     #[arg(value_name = "MODEL_REPO")]
@@ -25,9 +32,15 @@ pub(crate) struct CreateArgs {
     /// The model's revision; the head of main when not given. It is pinned
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
-    /// What it runs on
-    #[arg(long, value_name = "NAME", default_value = "zero-gpu")]
-    hardware: String,
+    /// What answers: gradio (Python, every model) or bashgym (this program, whole Llama and GGUF models)
+    #[arg(long, value_name = "APP", default_value_t = SpaceApp::default())]
+    app: SpaceApp,
+    /// The bashgym for the Space, built for x86-64 Linux; this very program when not given
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// What it runs on; zero-gpu when not given, cpu-basic for bashgym
+    #[arg(long, value_name = "NAME")]
+    hardware: Option<String>,
     /// Everybody may see it
     #[arg(long)]
     public: bool,
@@ -63,10 +76,14 @@ pub(crate) struct CreateArgs {
 }
 
 pub(super) async fn run(args: &CreateArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
-    let hardware: SpaceHardware = args.hardware.parse()?;
+    let hardware = match &args.hardware {
+        Some(name) => name.parse()?,
+        None => args.app.usual_hardware(),
+    };
     let mut given = secrets(&args.secrets, None)?;
     let reads_model = given.remove("HF_TOKEN");
     let config = SpaceConfig {
+        app: args.app,
         sleep_time: sleep(args, &hardware)?,
         hardware,
         visibility: match (args.public, args.protected) {
@@ -93,7 +110,10 @@ pub(super) async fn run(args: &CreateArgs, spaces: &Spaces<'_>) -> Result<(), Cl
         space: spaces.id(&args.name)?,
         config,
     };
-    let options = spaces.options(&args.deploy)?;
+    let mut options = spaces.options(&args.deploy)?;
+    if let Some(file) = &args.program {
+        options.program = Some(spaces.program(file)?);
+    }
     spaces.check_variables(&request.config.variables)?;
     let made = spaces
         .books()

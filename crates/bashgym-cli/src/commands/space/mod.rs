@@ -8,13 +8,14 @@ mod show;
 mod vars;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
-use bashgym_core::space::{SpaceBooks, check_variables, deploy_options};
+use bashgym_core::space::{OwnProgram, SpaceBooks, check_variables, deploy_options};
 use clap::{Args, Subcommand};
 use hf_core::RepoId;
 use hf_spaces::{
-    DeployError, DeployEvent, DeployOptions, Deployment, HfSpaceManager, Left, Smoke, check_key,
+    DeployError, DeployEvent, DeployOptions, Deployment, HfSpaceManager, Left, Program, Smoke, check_key,
 };
 
 use crate::context::{Connection, Context};
@@ -110,6 +111,8 @@ impl Spaces<'_> {
                 DeployEvent::Committed { space_id } => {
                     output.note(format!("{space_id} is made; its app is built"));
                 }
+                DeployEvent::Remark(words) => output.note(words),
+                DeployEvent::Uploading => output.note("  sending the program"),
                 DeployEvent::Stage(stage) => output.note(format!("  {stage}")),
                 DeployEvent::Asking => output.note("  asking it a first question"),
                 DeployEvent::Undoing => output.note("  it failed; undoing"),
@@ -117,6 +120,18 @@ impl Spaces<'_> {
             })),
             ..deploy_options(self.manager.client(), inspector, timeout, question)
         })
+    }
+
+    /// A program of this machine for the container of a Space.
+    fn program(&self, file: &Path) -> Result<Program, CliError> {
+        let inspector = HomeGate::open(self.context)?.inspector();
+        let client = self.manager.client();
+        Ok(Arc::new(OwnProgram::new(
+            file,
+            client,
+            inspector,
+            std::env::home_dir(),
+        )))
     }
 
     /// Where what Spaces cost is written down.

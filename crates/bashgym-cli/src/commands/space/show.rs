@@ -111,7 +111,8 @@ pub(super) async fn status(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), C
             |limits| json!({"ms_per_token": limits.ms_per_token, "max_gpu_seconds": limits.max_gpu_seconds}),
         );
     let shown = json!({
-        "space_id": id, "url": spaces.manager.page_url(&id), "app_url": info.app_url(), "stage": runtime.stage,
+        "space_id": id, "url": spaces.manager.page_url(&id), "app_url": info.app_url(),
+        "app": serves.as_ref().map(|file| file.app), "stage": runtime.stage,
         "hardware": runtime.hardware.current.as_ref().or(runtime.hardware.requested.as_ref()),
         "hardware_requested": runtime.hardware.requested, "sleep_time_s": runtime.sleep_time_s, "dev_mode": runtime.dev_mode,
         "commit": runtime.sha, "error": runtime.error_message, "simulated": said(&runtime, "simulated"),

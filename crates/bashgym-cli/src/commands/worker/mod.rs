@@ -1,5 +1,6 @@
-//! `bashgym worker`: what a training job runs. It knows the Hub from its environment alone, as any job does.
+//! `bashgym worker`: what a training job runs, or the container of a Space. It knows the Hub from its environment alone.
 
+mod app;
 mod checkpoints;
 mod recipe;
 
@@ -22,17 +23,22 @@ use checkpoints::{CHECKPOINT_DIR, Checkpoints};
 use recipe::recipe;
 pub(crate) use recipe::run_script;
 
-/// What a training job runs.
+/// What a training job runs, or the container of a Space.
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// Pull the dataset, train, push the model
     Train,
     /// Fetch a recipe's script and configuration at their commit, and run them with uv
     Recipe,
+    /// Fetch the model that a Space's space.json names, and answer Gradio's HTTP API with it
+    App(app::AppArgs),
 }
 
 pub(crate) async fn run(command: WorkerCommand, context: &Context) -> Result<(), CliError> {
     let output = context.output;
+    if let WorkerCommand::App(args) = &command {
+        return app::run(args, output).await;
+    }
     let config = config()?;
     let settings = HuggingFaceSettings::resolve(SettingsInput::from_process())?;
     if settings.token.is_none() {
