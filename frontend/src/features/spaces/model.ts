@@ -94,6 +94,12 @@ export const sleepChoices: [number, string][] = [
 export const quotaWords = (quota: Quota) =>
   `${duration(quota.left_seconds)} of ${duration(quota.base_seconds)} are left`;
 
+/** What answers in a Space of ours, by the word of its `space.json`. */
+export const appWords: Record<string, string> = {
+  gradio: "Gradio, with Python",
+  bashgym: "bashgym itself, in a container",
+};
+
 /** A name for a Space of a model: its own, without what the Hub does not take. */
 export const nameFor = (model: string) =>
   (model.split("/").at(-1) ?? "")

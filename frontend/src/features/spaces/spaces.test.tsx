@@ -12,6 +12,7 @@ const space: Space = {
   space_id: id,
   url: "https://hub/spaces/me/demo",
   app_url: null,
+  app: "gradio",
   stage: "RUNNING",
   is_serving: true,
   is_changing: false,
@@ -163,6 +164,31 @@ test("a Space is made on hardware that costs nothing without another question", 
   expect(sent?.headers.get("idempotency-key")).toBeTruthy();
   // The address has the task: a reload shows how far it is.
   expect(screen.getByTestId("where")).toHaveTextContent("task=t1");
+});
+
+test("bashgym itself answers on processors, and what cannot be had is not offered", async () => {
+  const user = userEvent.setup();
+  const { asked } = fresh({ "POST /api/hf/spaces": task("queued"), "GET /api/tasks/t1": task("running") });
+  await user.selectOptions(await screen.findByLabelText("Hardware"), "t4-small");
+  await user.selectOptions(screen.getByLabelText("What answers"), "bashgym");
+  expect(screen.getByLabelText("Hardware")).toHaveValue("cpu-basic");
+  expect(screen.queryByRole("option", { name: /T4|ZeroGPU/ })).toBeNull();
+  await user.click(screen.getByRole("button", { name: "Make the Space" }));
+  await waitFor(() =>
+    expect(asked.find(({ method }) => method === "POST")?.body).toMatchObject({
+      app: "bashgym",
+      hardware: "cpu-basic",
+      accept_cost: false,
+    }),
+  );
+});
+
+test("who makes a Space on ZeroGPU sees the own time before a visitor meets its end", async () => {
+  const user = userEvent.setup();
+  const quota = { state: "known", base_seconds: 1500, left_seconds: 300, resets_at: null, over_quota_seconds: 0 };
+  fresh({ "GET /api/wallet": { zero_gpu: quota } });
+  await user.selectOptions(await screen.findByLabelText("Hardware"), "zero-gpu");
+  expect(await screen.findByText(/5 min of 25 min are left/)).toBeVisible();
 });
 
 test("hardware that is billed says what, for how long and to whom before it is asked for", async () => {

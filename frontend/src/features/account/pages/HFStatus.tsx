@@ -7,8 +7,8 @@ import { Hint } from "../../../ui/failure";
 import { Load } from "../../../ui/load";
 import { Badge, Button, Fact, Facts, Figure, Meter, Note, PageHead, Panel, Skeleton, Time } from "../../../ui/parts";
 import { type Account, type Capability, type Status, statusQuery } from "../../../api/status";
+import { isKnown, type Part, type Wallet, walletQuery } from "../../../api/wallet";
 import { accountWords, capabilityWords, planLabel } from "../model";
-import { isKnown, type Part, type Wallet, walletQuery } from "../wallet";
 
 export default function HFStatus() {
   const status = useQuery(statusQuery);

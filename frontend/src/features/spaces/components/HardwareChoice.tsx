@@ -33,12 +33,14 @@ function ordered(list: readonly Hardware[]): Hardware[] {
 export function HardwareChoice({
   status,
   value,
+  onlyProcessors = false,
   choose,
   sleep,
   chooseSleep,
 }: {
   status: Status | undefined;
   value: string;
+  onlyProcessors?: boolean;
   choose: (hardware: string) => void;
   sleep: number;
   chooseSleep: (seconds: number) => void;
@@ -62,12 +64,14 @@ export function HardwareChoice({
           >
             {(ids) => (
               <select {...ids} className="input" value={value} onChange={(event) => choose(event.target.value)}>
-                {ordered(list).map((one) => (
-                  <option key={one.name} value={one.name}>
-                    {one.title ?? one.name}: {priceOf(one)}
-                    {whyNot(status, one.name) ? " (not available to you)" : ""}
-                  </option>
-                ))}
+                {ordered(list)
+                  .filter((one) => !onlyProcessors || one.name.startsWith("cpu-"))
+                  .map((one) => (
+                    <option key={one.name} value={one.name}>
+                      {one.title ?? one.name}: {priceOf(one)}
+                      {whyNot(status, one.name) ? " (not available to you)" : ""}
+                    </option>
+                  ))}
               </select>
             )}
           </Field>

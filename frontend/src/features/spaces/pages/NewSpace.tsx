@@ -4,13 +4,15 @@ import { Link, useSearchParams } from "react-router";
 import { intentKey } from "../../../api/client";
 import { sentence } from "../../../api/errors";
 import { type Account, statusQuery } from "../../../api/status";
+import { isKnown, walletQuery } from "../../../api/wallet";
 import { paths } from "../../../lib/paths";
 import { Confirm } from "../../../ui/dialog";
 import { FailureNote, Hint } from "../../../ui/failure";
 import { Button, Fact, Facts, Field, Note, PageHead, Panel } from "../../../ui/parts";
 import { DeployTask } from "../components/DeployTask";
 import { HardwareChoice, usePrice, whyNot } from "../components/HardwareChoice";
-import { isFree, isZero, nameFor, sleepChoices } from "../model";
+import { ZeroGpuTime } from "../components/ZeroGpuTime";
+import { appWords, isFree, isZero, nameFor, sleepChoices } from "../model";
 import { studentsQuery, useCreate } from "../queries";
 
 const payer = (account: Account | undefined) => (account?.state === "signed_in" ? account.namespace : "your namespace");
@@ -68,9 +70,12 @@ function Form({ started }: { started: (task: string) => void }) {
   const [named, setName] = useState<string | null>(null);
   const name = named ?? nameFor(model);
   const embedded = status.data?.embedded ?? false;
+  const [app, setApp] = useState<"gradio" | "bashgym">("gradio");
+  const isOwn = app === "bashgym";
   const [chosen, setHardware] = useState<string | null>(null);
   // What costs nothing and is there for everybody comes first.
-  const hardware = chosen ?? (embedded || whyNot(status.data, "zero-gpu") ? "cpu-basic" : "zero-gpu");
+  const usual = isOwn || embedded || whyNot(status.data, "zero-gpu") ? "cpu-basic" : "zero-gpu";
+  const hardware = chosen && (!isOwn || chosen.startsWith("cpu-")) ? chosen : usual;
   const [sleep, setSleep] = useState(3600);
   const [visibility, setVisibility] = useState("private");
   const [devMode, setDevMode] = useState(false);
@@ -79,6 +84,8 @@ function Form({ started }: { started: (task: string) => void }) {
   const [key, setKey] = useState(intentKey);
   const [asking, setAsking] = useState(false);
   const price = usePrice(hardware);
+  const asksZero = isZero(hardware) && !embedded;
+  const zero = useQuery({ ...walletQuery, enabled: asksZero }).data?.zero_gpu;
   const blocked = whyNot(status.data, hardware);
   const owner = payer(status.data?.account);
   const send = async () => {
@@ -87,6 +94,7 @@ function Form({ started }: { started: (task: string) => void }) {
       body: {
         model: model.trim(),
         name: name.trim(),
+        app,
         hardware,
         visibility,
         dev_mode: devMode,
@@ -168,9 +176,30 @@ function Form({ started }: { started: (task: string) => void }) {
             </Field>
           </Panel>
           <Panel title="Where, and for whom">
+            <Field
+              label="What answers"
+              hint={
+                isOwn
+                  ? "This server's own program, sent with the Space. It runs whole Llama and GGUF models on processors, without Python, and answers seconds after it starts."
+                  : "The usual app: every model that transformers runs, adapters too, on every hardware."
+              }
+            >
+              {(ids) => (
+                <select
+                  {...ids}
+                  className="input"
+                  value={app}
+                  onChange={(event) => setApp(event.target.value === "bashgym" ? "bashgym" : "gradio")}
+                >
+                  <option value="gradio">{appWords.gradio}</option>
+                  <option value="bashgym">{appWords.bashgym}</option>
+                </select>
+              )}
+            </Field>
             <HardwareChoice
               status={status.data}
               value={hardware}
+              onlyProcessors={isOwn}
               choose={setHardware}
               sleep={sleep}
               chooseSleep={setSleep}
@@ -237,12 +266,10 @@ function Form({ started }: { started: (task: string) => void }) {
                 ) : null}
               </Note>
             ) : null}
-            {isZero(hardware) && !blocked && !embedded ? (
-              <p className="quiet">
-                ZeroGPU time is counted for each visitor. Your own quota and when it is full again are on the{" "}
-                <Link to={paths.account()}>account page</Link>.
-              </p>
+            {asksZero && !blocked ? (
+              <p className="quiet">ZeroGPU time is counted for each visitor, by the quota of each.</p>
             ) : null}
+            {asksZero && zero && isKnown(zero) ? <ZeroGpuTime quota={zero} /> : null}
             {create.isError && !asking ? <FailureNote error={create.error} title="It was not begun" /> : null}
             <div className="actions">
               <Button type="submit" kind="primary" busy={create.isPending} disabled={!model.trim() || !name.trim()}>

@@ -1,19 +1,19 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useParams, useSearchParams } from "react-router";
-import { dateTime } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Confirm } from "../../../ui/dialog";
 import { FailureNote } from "../../../ui/failure";
 import { Icon } from "../../../ui/icons";
 import { Load } from "../../../ui/load";
-import { Badge, Button, Fact, Facts, Meter, Note, PageHead, Panel, Skeleton } from "../../../ui/parts";
+import { Badge, Button, Fact, Facts, Note, PageHead, Panel, Skeleton } from "../../../ui/parts";
 import { DeployTask } from "../components/DeployTask";
 import { SpaceChange } from "../components/SpaceChange";
 import { SpaceLog } from "../components/SpaceLog";
 import { SpaceSettings } from "../components/SpaceSettings";
 import { TryBox } from "../components/TryBox";
-import { isBroken, isFree, type Quota, quotaWords, type Space, spaceCan, stageWords, tellingLog, way } from "../model";
+import { ZeroGpuTime } from "../components/ZeroGpuTime";
+import { appWords, isBroken, isFree, type Quota, type Space, spaceCan, stageWords, tellingLog, way } from "../model";
 import { spaceQuery, usePause, useRestart } from "../queries";
 
 export default function SpaceDetail() {
@@ -108,6 +108,7 @@ function Shown({ space }: { space: Space }) {
                   <code>{space.model_revision.slice(0, 12)}</code>
                 </Fact>
               ) : null}
+              {space.app ? <Fact label="Answers with">{appWords[space.app] ?? space.app}</Fact> : null}
               <Fact label="Hardware">
                 <code>{space.hardware ?? space.hardware_requested ?? "–"}</code>
                 {space.hardware_requested && space.hardware && space.hardware_requested !== space.hardware ? (
@@ -133,29 +134,12 @@ function Shown({ space }: { space: Space }) {
                 </Fact>
               ) : null}
             </Facts>
-            {space.zero_gpu ? <ZeroGpu quota={space.zero_gpu as unknown as Quota} /> : null}
+            {space.zero_gpu ? <ZeroGpuTime quota={space.zero_gpu as unknown as Quota} /> : null}
           </Panel>
           <SpaceSettings space={space} />
         </div>
       </div>
     </>
-  );
-}
-
-function ZeroGpu({ quota }: { quota: Quota }) {
-  return (
-    <div className="stack">
-      <h3>Your ZeroGPU time</h3>
-      <Meter
-        label="ZeroGPU time left"
-        share={quota.base_seconds ? quota.left_seconds / quota.base_seconds : 0}
-        tone={quota.left_seconds <= 0 ? "bad" : "accent"}
-      />
-      <p className="faint">
-        {quotaWords(quota)}
-        {quota.resets_at ? `; full again ${dateTime(quota.resets_at)}` : ""}
-      </p>
-    </div>
   );
 }
 

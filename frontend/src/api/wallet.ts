@@ -1,5 +1,5 @@
 import { queryOptions } from "@tanstack/react-query";
-import { api, take } from "../../api/client";
+import { api, take } from "./client";
 
 /** A part of the wallet: what is known of it, or why nothing is and how that changes. */
 export type Part<T> = ({ state: "known" } & T) | { state: string; why: string; unlock?: string | null };
