@@ -25,6 +25,7 @@ struct ReadmeExample;
 mod app;
 mod config;
 mod deploy;
+mod feed;
 mod hardware;
 mod lenient;
 mod logs;
@@ -42,6 +43,7 @@ pub use deploy::{
     DeployCause, DeployError, DeployEvent, DeployOptions, DeployRequest, Deployment, Fitted, Inspect, Left,
     Observe, Smoke,
 };
+pub use feed::{SpaceFeed, SpaceFeedItem};
 pub use hardware::{SpaceFlavor, SpaceHardware};
 pub use logs::{SpaceLog, SpaceLogLine, SpaceLogOptions, telling_lines};
 pub use manager::{DuplicateOptions, HfSpaceManager, SpaceSecret, SpaceVariable};

@@ -15,7 +15,8 @@ use bashgym_core::space::{OwnProgram, SpaceBooks, check_variables, deploy_option
 use clap::{Args, Subcommand};
 use hf_core::RepoId;
 use hf_spaces::{
-    DeployError, DeployEvent, DeployOptions, Deployment, HfSpaceManager, Left, Program, Smoke, check_key,
+    DeployError, DeployEvent, DeployOptions, Deployment, HfSpaceManager, Left, Program, Smoke, SpaceFeed,
+    check_key,
 };
 
 use crate::context::{Connection, Context};
@@ -33,6 +34,10 @@ pub(crate) enum SpaceCommand {
     Status(NameArgs),
     /// Print a Space's log
     Logs(show::LogsArgs),
+    /// Print what the Hub tells of a Space while it happens, as it words it
+    Events(NameArgs),
+    /// Print what a Space uses while it runs, as the Hub words it
+    Metrics(NameArgs),
     /// Print the address of the app, and open it in a browser where a person watches
     Open(NameArgs),
     /// Serve another model, or another revision; what does not answer is put back
@@ -215,6 +220,8 @@ pub(crate) async fn run(command: SpaceCommand, context: &Context) -> Result<(), 
         SpaceCommand::Ls => show::list(&spaces).await,
         SpaceCommand::Status(args) => show::status(&args, &spaces).await,
         SpaceCommand::Logs(args) => show::logs(&args, &spaces).await,
+        SpaceCommand::Events(args) => show::feed(&args, SpaceFeed::Events, &spaces).await,
+        SpaceCommand::Metrics(args) => show::feed(&args, SpaceFeed::Metrics, &spaces).await,
         SpaceCommand::Open(args) => show::open(&args, &spaces).await,
         SpaceCommand::Update(args) => change::update(&args, &spaces).await,
         SpaceCommand::Promote(args) => change::promote(&args, &spaces).await,

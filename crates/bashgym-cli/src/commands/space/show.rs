@@ -1,11 +1,11 @@
-//! `bashgym space ls`, `status`, `logs`, `open`: looking at Spaces.
+//! `bashgym space ls`, `status`, `logs`, `events`, `metrics`, `open`: looking at Spaces.
 
 use std::time::Duration;
 
 use clap::Args;
 use futures::TryStreamExt;
 use hf_core::RepoId;
-use hf_spaces::{SpaceHardware, SpaceLog, SpaceLogOptions, SpaceRuntime};
+use hf_spaces::{SpaceFeed, SpaceHardware, SpaceLog, SpaceLogOptions, SpaceRuntime};
 use serde_json::{Value, json};
 
 use super::{NameArgs, Spaces};
@@ -199,6 +199,21 @@ pub(super) async fn logs(args: &LogsArgs, spaces: &Spaces<'_>) -> Result<(), Cli
         printed = print => printed,
         _ = tokio::signal::ctrl_c() => Err(CliError::new(Kind::Interrupted, "stopped following; the Space goes on")),
     }
+}
+
+/// Prints a feed, item by item, until the Hub ends it.
+pub(super) async fn feed(args: &NameArgs, feed: SpaceFeed, spaces: &Spaces<'_>) -> Result<(), CliError> {
+    let mut told = spaces.manager.feed(&spaces.id(&args.name)?, feed);
+    let output = spaces.context.output;
+    while let Some(item) = told.try_next().await? {
+        if output.is_json() {
+            output.json(&item)?;
+        } else {
+            let name = item.event.map_or_else(String::new, |name| format!("{name}: "));
+            output.line(plain(&format!("{name}{}", item.data)))?;
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn open(args: &NameArgs, spaces: &Spaces<'_>) -> Result<(), CliError> {
