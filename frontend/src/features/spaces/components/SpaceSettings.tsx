@@ -55,7 +55,14 @@ function HardwarePanel({ space, status }: { space: Space; status: Status | undef
   const isBilled = !isFree(value) && !status?.embedded;
   return (
     <Panel title="Hardware and sleep">
-      <HardwareChoice status={status} value={value} choose={setChosen} sleep={sleep} chooseSleep={setSleep} />
+      <HardwareChoice
+        status={status}
+        value={value}
+        onlyProcessors={space.app === "bashgym"}
+        choose={setChosen}
+        sleep={sleep}
+        chooseSleep={setSleep}
+      />
       {space.sleep_seconds === null ? null : (
         <p className="faint">It falls asleep after {duration(space.sleep_seconds)} without a visitor now.</p>
       )}
