@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bashgym_core::ledger::Ledger;
+use bashgym_core::ledger::{Book, Ledger};
 use bashgym_core::run::Target;
 use bashgym_store::SqlStore;
 use hf_core::{
@@ -175,6 +175,16 @@ impl Context {
     pub(crate) fn is_embedded(&self, settings: &HuggingFaceSettings) -> bool {
         let no_endpoint = matches!(settings.sources().get("endpoint"), None | Some(Source::Default));
         self.global.local || (no_endpoint && settings.token.is_none())
+    }
+
+    /// The book of what commands ask for now: what a Hub of this machine counts is simulated.
+    pub(crate) fn book(&self) -> Result<Book, CliError> {
+        let settings = self.settings()?;
+        Ok(if self.is_embedded(&settings) {
+            Book::Simulated
+        } else {
+            Book::at(&settings.endpoint)
+        })
     }
 
     pub(crate) fn embedded_hub(&self) -> EmbeddedHub {

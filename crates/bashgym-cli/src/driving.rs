@@ -84,7 +84,9 @@ pub(crate) fn service(
         },
         store: store.clone(),
         jobs: store.clone(),
-        budget: Some(Arc::new(Ledger::new(store.clone(), context.clock.clone()))),
+        budget: Some(Arc::new(
+            Ledger::new(store.clone(), context.clock.clone()).at(connection.client.endpoint()),
+        )),
         backend,
         sampler: Arc::new(EngineSampler),
         clock: context.clock.clone(),

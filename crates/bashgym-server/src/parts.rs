@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bashgym_core::events::EventLog;
 use bashgym_core::inference::CallStore;
 use bashgym_core::launch::JobStarter;
-use bashgym_core::ledger::Ledger;
+use bashgym_core::ledger::{Book, Ledger};
 use bashgym_core::plan::ChatRenderer;
 use bashgym_core::run::{RunService, Target};
 use bashgym_core::store::{JobStore, SeenJobStore, Store};
@@ -185,6 +185,12 @@ pub trait Composition: Send + Sync {
     /// Renders rows for plans.
     fn chat(&self) -> Arc<dyn ChatRenderer>;
 
+    /// The book of what is asked for now; asks nobody.
+    ///
+    /// # Errors
+    /// [`Problem`] when the settings cannot be read.
+    fn book(&self) -> Result<Book, Problem>;
+
     /// Who is signed in. A Hub that cannot be reached is part of what is seen.
     ///
     /// # Errors
@@ -300,7 +306,7 @@ impl ServerParts {
             runner: hub.jobs(),
             hub: hub.target().hub,
             store: Arc::clone(&self.jobs),
-            ledger: self.ledger.clone(),
+            ledger: self.ledger.at(hub.client.endpoint()),
         }
     }
 }

@@ -13,7 +13,9 @@ const LOOK: Duration = Duration::from_mins(1);
 
 /// The books of the schedules on a connection.
 pub(crate) fn books(state: &AppState, hub: &HubConnection) -> ScheduleBooks {
-    books_of(state, hub.target().hub)
+    let mut books = books_of(state, hub.target().hub);
+    books.ledger = books.ledger.at(hub.client.endpoint());
+    books
 }
 
 fn books_of(state: &AppState, hub: String) -> ScheduleBooks {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bashgym_core::events::EventReader;
 use bashgym_core::inference::{CallQueue, InferenceDesk, UnknownPrice};
 use bashgym_core::launch::{BoardPolicy, JobBoard};
-use bashgym_core::ledger::Purse;
+use bashgym_core::ledger::{Book, Purse};
 use bashgym_core::task::TaskService;
 use hf_inference::HfInferenceConfig;
 use tokio::sync::Notify;
@@ -53,8 +53,8 @@ pub(crate) struct Inner {
     pub(crate) gateway: Gateway,
     /// Where calls wait to be remembered.
     calls: Arc<CallQueue>,
-    /// What the gateway's calls are paid out of.
-    pub(crate) purse: Purse,
+    /// What the gateway's calls are paid out of, a purse for each book.
+    purses: [Purse; 2],
     /// Fires when the server begins to end.
     pub(crate) ending: CancellationToken,
 }
@@ -63,7 +63,7 @@ impl AppState {
     pub(crate) fn new(mut parts: ServerParts, guard: Guard) -> Self {
         let calls = Arc::new(CallQueue::new(Arc::clone(&parts.calls), Arc::clone(&parts.clock)));
         parts.calls = calls.clone();
-        let purse = Purse::new(parts.ledger.clone());
+        let purses = Book::ALL.map(|book| Purse::new(parts.ledger.in_book(book)));
         let spaces = Arc::new(SpaceWatch::default());
         let tasks = crate::routes::task_service(&parts, &spaces);
         let ending = CancellationToken::new();
@@ -90,7 +90,7 @@ impl AppState {
             desk: Mutex::default(),
             gateway: Gateway::default(),
             calls,
-            purse,
+            purses,
             ending,
         }))
     }
@@ -123,10 +123,21 @@ impl AppState {
         note(&*self.parts.events, did, action, of).await;
     }
 
+    /// What the gateway's calls are paid out of, in a book.
+    pub(crate) fn purse(&self, book: Book) -> Purse {
+        let [account, simulated] = &self.purses;
+        match book {
+            Book::Account => account.clone(),
+            Book::Simulated => simulated.clone(),
+        }
+    }
+
     /// Writes what waits in memory into the store.
     pub(crate) async fn flush(&self) {
-        if let Err(error) = self.purse.flush().await {
-            tracing::warn!(%error, "what calls cost could not be written down; what was reserved for them stays so");
+        for purse in &self.purses {
+            if let Err(error) = purse.flush().await {
+                tracing::warn!(%error, "what calls cost could not be written down; what was reserved for them stays so");
+            }
         }
         if let Err(error) = self.calls.flush().await {
             tracing::warn!(%error, "calls could not be remembered");
@@ -150,7 +161,7 @@ impl AppState {
         let desk = InferenceDesk::new(
             &hub.client,
             HfInferenceConfig::default(),
-            Arc::new(self.parts.ledger.clone()),
+            Arc::new(self.parts.ledger.at(hub.client.endpoint())),
             Arc::clone(&self.parts.calls),
             UnknownPrice::Refuse,
         )?;

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use bashgym_core::events::{NewEvent, facts};
 use bashgym_core::ledger::{
-    Buckets, Cap, CapScope, EntryCursor, EntryFilter, EntryState, Holder, LedgerEntry, LedgerStore,
+    Book, Buckets, Cap, CapScope, EntryCursor, EntryFilter, EntryState, Holder, LedgerEntry, LedgerStore,
     LedgerTransaction, MicroUsd, Sums, Totals, UsageBy, UsageRow, Window,
 };
 use bashgym_core::store::StoreError;
@@ -26,7 +26,7 @@ macro_rules! list_entries {
         concat!(
             "SELECT * FROM ledger_entries WHERE ",
             $condition,
-            " AND ($1 IS NULL OR run_id = $1) AND ($2 IS NULL OR purpose = $2) AND ($3 IS NULL OR service = $3)",
+            " AND ($8 IS NULL OR book = $8) AND ($1 IS NULL OR run_id = $1) AND ($2 IS NULL OR purpose = $2) AND ($3 IS NULL OR service = $3)",
             " AND reserved_at_us >= $4 AND reserved_at_us <= $5",
             " AND (reserved_at_us < $5 OR (reserved_at_us = $5 AND key < $6))",
             " ORDER BY reserved_at_us DESC, key DESC LIMIT $7"
@@ -86,6 +86,7 @@ impl LedgerStore for SqlStore {
                     last,
                     key,
                     limit,
+                    filter.book.map(|book| book.as_str().to_owned()),
                 ],
             )
             .await
@@ -97,6 +98,7 @@ impl LedgerStore for SqlStore {
 
     async fn list_usage(
         &self,
+        book: Book,
         by: UsageBy,
         first: &str,
         last: Option<&str>,
@@ -104,9 +106,9 @@ impl LedgerStore for SqlStore {
     ) -> Result<Vec<UsageRow>, StoreError> {
         self.database
             .fetch_all(
-                "SELECT * FROM ledger_sums WHERE kind = $1 AND bucket >= $2 AND ($3 IS NULL OR bucket <= $3) \
-                 ORDER BY bucket DESC, service LIMIT $4",
-                &args![by.as_str(), first, last.map(str::to_owned), limit],
+                "SELECT * FROM ledger_sums WHERE book = $5 AND kind = $1 AND bucket >= $2 \
+                 AND ($3 IS NULL OR bucket <= $3) ORDER BY bucket DESC, service LIMIT $4",
+                &args![by.as_str(), first, last.map(str::to_owned), limit, book.as_str()],
             )
             .await
             .map_err(failed("add up"))?
@@ -184,14 +186,15 @@ impl LedgerTransaction for LedgerChange {
         let rows = self
             .0
             .fetch_all(
-                "SELECT * FROM ledger_sums WHERE (kind = 'day' AND bucket = $1) OR (kind = 'month' AND bucket = $2) \
-                 OR (kind = 'run' AND bucket = $3) OR (kind = 'purpose' AND bucket = $4) \
-                 OR (kind = 'total' AND bucket = '')",
+                "SELECT * FROM ledger_sums WHERE book = $5 AND ((kind = 'day' AND bucket = $1) \
+                 OR (kind = 'month' AND bucket = $2) OR (kind = 'run' AND bucket = $3) \
+                 OR (kind = 'purpose' AND bucket = $4) OR (kind = 'total' AND bucket = ''))",
                 &args![
                     buckets.day.as_str(),
                     buckets.month.as_str(),
                     buckets.run.as_str(),
                     buckets.purpose.as_str(),
+                    buckets.book.as_str(),
                 ],
             )
             .await
@@ -227,13 +230,14 @@ impl LedgerTransaction for LedgerChange {
                 "SELECT key, purpose, worst_micro_usd FROM ledger_entries \
                  WHERE state = 'reserved' AND worst_micro_usd IS NOT NULL AND ($1 IS NULL OR service = $1) \
                  AND ($2 IS NULL OR day = $2) AND ($3 IS NULL OR substr(day, 1, 7) = $3) \
-                 AND ($4 IS NULL OR run_id = $4) ORDER BY worst_micro_usd DESC, key LIMIT $5",
+                 AND ($4 IS NULL OR run_id = $4) AND book = $6 ORDER BY worst_micro_usd DESC, key LIMIT $5",
                 &args![
                     service,
                     only(Window::Day, &buckets.day),
                     only(Window::Month, &buckets.month),
                     only(Window::Run, &buckets.run),
                     limit,
+                    buckets.book.as_str(),
                 ],
             )
             .await
@@ -261,8 +265,8 @@ impl LedgerTransaction for LedgerChange {
         self.0
             .execute(
                 "INSERT INTO ledger_entries (key, service, run_id, purpose, worst_micro_usd, reserved_at_us, day, \
-                 state, amount_micro_usd, source, reason, closed_at_us) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+                 state, amount_micro_usd, source, reason, closed_at_us, book) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                  ON CONFLICT (key) DO UPDATE SET worst_micro_usd = excluded.worst_micro_usd, \
                  reserved_at_us = excluded.reserved_at_us, day = excluded.day, state = excluded.state, \
                  amount_micro_usd = excluded.amount_micro_usd, source = excluded.source, \
@@ -280,6 +284,7 @@ impl LedgerTransaction for LedgerChange {
                     source,
                     reason,
                     closed_at.map(jiff::Timestamp::as_microsecond),
+                    entry.book.as_str(),
                 ],
             )
             .await
@@ -290,9 +295,9 @@ impl LedgerTransaction for LedgerChange {
             self.0
                 .execute(
                     "INSERT INTO ledger_sums \
-                     (kind, bucket, service, entries, unknown, reserved_micro_usd, settled_micro_usd) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7) \
-                     ON CONFLICT (kind, bucket, service) DO UPDATE SET entries = excluded.entries, \
+                     (kind, bucket, service, entries, unknown, reserved_micro_usd, settled_micro_usd, book) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                     ON CONFLICT (book, kind, bucket, service) DO UPDATE SET entries = excluded.entries, \
                      unknown = excluded.unknown, reserved_micro_usd = excluded.reserved_micro_usd, \
                      settled_micro_usd = excluded.settled_micro_usd",
                     &args![
@@ -303,6 +308,7 @@ impl LedgerTransaction for LedgerChange {
                         totals.unknown,
                         totals.reserved_micro_usd,
                         totals.settled_micro_usd,
+                        entry.book.as_str(),
                     ],
                 )
                 .await
@@ -376,6 +382,7 @@ fn entry(row: &Row) -> Result<LedgerEntry, StoreError> {
     };
     Ok(LedgerEntry {
         key: cells.text("key")?,
+        book: cells.parsed("book")?,
         service: cells.parsed("service")?,
         run,
         purpose: cells.text("purpose")?,

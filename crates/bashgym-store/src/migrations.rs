@@ -30,6 +30,7 @@ const STEPS: &[Step] = &[
     step!(20_261_123_000_001, "calls", "20261123000001_calls.sql"),
     step!(20_261_123_400_001, "routes", "20261123400001_routes.sql"),
     step!(20_261_123_500_001, "seen jobs", "20261123500001_seen_jobs.sql"),
+    step!(20_261_124_000_001, "books", "20261124000001_books.sql"),
 ];
 
 pub(crate) fn sqlite() -> Migrator {
@@ -51,4 +52,53 @@ fn migrator(text: impl Fn(&Step) -> &'static str) -> Migrator {
         )
     };
     Migrator::with_migrations(STEPS.iter().map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bashgym_core::ledger::{Book, CapScope, Ledger, Service, Window};
+    use hf_core::SystemClock;
+    use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+
+    use super::*;
+    use crate::SqlStore;
+
+    #[tokio::test]
+    async fn what_was_spent_before_there_were_two_books_is_the_accounts() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("bashgym.db");
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true);
+        let pool = SqlitePoolOptions::new().connect_with(options).await.unwrap();
+        let before = sqlite()
+            .iter()
+            .filter(|step| step.version < 20_261_124_000_001)
+            .cloned()
+            .collect();
+        Migrator::with_migrations(before).run(&pool).await.unwrap();
+        for sql in [
+            "INSERT INTO ledger_entries VALUES ('k', 'jobs', NULL, 'train', 7, 0, '1970-01-01', 'settled', 5, 'unknown', NULL, 1)",
+            "INSERT INTO ledger_sums VALUES ('total', '', 'jobs', 1, 0, 0, 5)",
+        ] {
+            sqlx::query(sql).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+        let store = Arc::new(SqlStore::open(&file).await.unwrap());
+        let ledger = Ledger::new(store, Arc::new(SystemClock::default()));
+        assert_eq!(ledger.entry("k").await.unwrap().unwrap().book, Book::Account);
+        let settled = async |book| {
+            let overview = ledger.in_book(book).overview(None).await.unwrap();
+            overview
+                .used(CapScope::One(Service::Jobs), Window::Total)
+                .unwrap()
+                .settled_micro_usd
+        };
+        assert_eq!(
+            (settled(Book::Account).await, settled(Book::Simulated).await),
+            (5, 0)
+        );
+    }
 }

@@ -88,6 +88,7 @@ async fn file_from_before_the_log_of_events_keeps_its_jobs_and_gets_a_log() {
         "DROP TABLE route_notes",
         "DROP TABLE calls",
         "DROP TABLE call_sums",
+        "ALTER TABLE ledger_entries DROP COLUMN book",
         "DELETE FROM _sqlx_migrations WHERE version >= 20261122000004",
     ] {
         sqlx::query(back).execute(&pool).await.unwrap();

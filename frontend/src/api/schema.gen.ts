@@ -1796,6 +1796,8 @@ export interface components {
         };
         /** @description The budget. */
         Budget: {
+            /** @description `account`: what is charged; `simulated`: what a Hub of this machine counts, which nobody pays. */
+            book: string;
             /**
              * Format: date-time
              * @description When it was read.
@@ -2333,6 +2335,8 @@ export interface components {
         Entry: {
             /** @description Its key. */
             key: string;
+            /** @description `account`: it is charged; `simulated`: a Hub of this machine counts it, and nobody pays. */
+            book: string;
             /** @description The service. */
             service: string;
             /** @description The run it belongs to. */
@@ -2930,6 +2934,8 @@ export interface components {
             items: {
                 /** @description Its key. */
                 key: string;
+                /** @description `account`: it is charged; `simulated`: a Hub of this machine counts it, and nobody pays. */
+                book: string;
                 /** @description The service. */
                 service: string;
                 /** @description The run it belongs to. */
@@ -4163,6 +4169,8 @@ export interface operations {
     get_budget: {
         parameters: {
             query?: {
+                /** @description `account` or `simulated`; that of the Hub that is used now without it. */
+                book?: string;
                 /** @description A run, to see what its caps have left. */
                 run?: string;
             };
@@ -17414,6 +17422,8 @@ export interface operations {
     get_usage: {
         parameters: {
             query?: {
+                /** @description `account` or `simulated`; that of the Hub that is used now without it. */
+                book?: string;
                 /** @description `day`, `month`, `run` or `purpose`; `day` without it. */
                 by?: string;
                 /** @description How many sums at most. */
@@ -17505,6 +17515,8 @@ export interface operations {
                 after?: string;
                 /** @description How many items at most. */
                 limit?: number;
+                /** @description `account` or `simulated`; both without it, where a run is named, else that of the Hub that is used now. */
+                book?: string;
                 /** @description `jobs`, `inference` or `spaces`. */
                 service?: string;
                 /** @description Only this run. */

@@ -1,11 +1,9 @@
 import { Badge } from "./parts";
 
-/** Stands beside sums that come of the embedded Hub's prices. */
+/** Stands beside sums that a Hub of this machine counts. */
 export const MadeUpPrices = () => (
   <p className="row">
     <Badge tone="info">simulated</Badge>
-    <span className="quiet">
-      This server works on the embedded Hub, whose prices are made up: nobody is billed for what is done on it.
-    </span>
+    <span className="quiet">A Hub of this machine counts this, by made up prices: nobody is billed for it.</span>
   </p>
 );

@@ -126,7 +126,7 @@ impl ScheduleBooks {
             worst: Some(MicroUsd::ZERO),
             allow_unknown_price: false,
         };
-        self.ledger.book(request).await?;
+        self.ledger.book_spent(request).await?;
         self.ledger
             .release(&run_key(job), "it was started by hand and is booked as such")
             .await
@@ -200,7 +200,7 @@ impl ScheduleBooks {
             worst: worst(price)?,
             allow_unknown_price: true,
         };
-        self.ledger.book(request).await?;
+        self.ledger.book_spent(request).await?;
         let now = self.clock.now();
         let record = LaunchRecord {
             intent: key.to_owned(),

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Cap, CapScope, EntryState, Holder, LedgerEntry, MicroUsd, Service, Window};
+use super::{Book, Cap, CapScope, EntryState, Holder, LedgerEntry, MicroUsd, Service, Window};
 use crate::run::RunId;
 use crate::store::StoreError;
 
@@ -57,6 +57,8 @@ impl From<Window> for UsageBy {
 /// The names of the sums that an entry counts in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Buckets {
+    /// The book they are in.
+    pub book: Book,
     /// `2026-11-22`
     pub day: String,
     /// `2026-11`
@@ -72,6 +74,7 @@ impl Buckets {
     pub fn of(entry: &LedgerEntry) -> Self {
         let day = entry.day();
         Self {
+            book: entry.book,
             day: day.to_string(),
             month: day.strftime("%Y-%m").to_string(),
             run: entry.run.map(|run| run.to_string()).unwrap_or_default(),
@@ -154,6 +157,8 @@ pub type Sums = BTreeMap<(UsageBy, Service), Totals>;
 /// Which entries are asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntryFilter {
+    /// Only this book.
+    pub book: Option<Book>,
     /// Only this service.
     pub service: Option<Service>,
     /// Only this run.
@@ -213,12 +218,13 @@ pub trait LedgerStore: Send + Sync {
         limit: u32,
     ) -> Result<Vec<LedgerEntry>, StoreError>;
 
-    /// Lists sums of one kind whose names lie from `first` to `last`, both included, the last name first.
+    /// Lists sums of one kind in a book whose names lie from `first` to `last`, both included, the last name first.
     ///
     /// # Errors
     /// [`StoreError::Backend`] or [`StoreError::BadData`].
     async fn list_usage(
         &self,
+        book: Book,
         by: UsageBy,
         first: &str,
         last: Option<&str>,

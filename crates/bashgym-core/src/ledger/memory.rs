@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::books::{
     Buckets, EntryCursor, EntryFilter, LedgerStore, LedgerTransaction, Sums, Totals, UsageBy, UsageRow,
 };
-use super::{Cap, CapScope, EntryState, Holder, LedgerEntry, Service, Window};
+use super::{Book, Cap, CapScope, EntryState, Holder, LedgerEntry, Service, Window};
 use crate::store::StoreError;
 
 /// Keeps the ledger in memory.
@@ -21,7 +21,7 @@ pub struct MemoryLedger {
 #[derive(Debug, Clone, Default)]
 struct Inner {
     entries: BTreeMap<String, LedgerEntry>,
-    sums: BTreeMap<(UsageBy, String, Service), Totals>,
+    sums: BTreeMap<(Book, UsageBy, String, Service), Totals>,
     caps: BTreeMap<(CapScope, Window), Cap>,
 }
 
@@ -53,6 +53,7 @@ impl LedgerStore for MemoryLedger {
         let mut found: Vec<&LedgerEntry> = inner
             .entries
             .values()
+            .filter(|entry| filter.book.is_none_or(|book| entry.book == book))
             .filter(|entry| filter.service.is_none_or(|service| entry.service == service))
             .filter(|entry| filter.run.is_none() || entry.run == filter.run)
             .filter(|entry| {
@@ -75,6 +76,7 @@ impl LedgerStore for MemoryLedger {
 
     async fn list_usage(
         &self,
+        book: Book,
         by: UsageBy,
         first: &str,
         last: Option<&str>,
@@ -84,10 +86,13 @@ impl LedgerStore for MemoryLedger {
         let mut rows: Vec<UsageRow> = inner
             .sums
             .iter()
-            .filter(|((kind, name, _), _)| {
-                *kind == by && name.as_str() >= first && last.is_none_or(|last| name.as_str() <= last)
+            .filter(|((of, kind, name, _), _)| {
+                *of == book
+                    && *kind == by
+                    && name.as_str() >= first
+                    && last.is_none_or(|last| name.as_str() <= last)
             })
-            .map(|((_, name, service), totals)| UsageRow {
+            .map(|((_, _, name, service), totals)| UsageRow {
                 bucket: name.clone(),
                 service: *service,
                 totals: *totals,
@@ -130,7 +135,11 @@ impl LedgerTransaction for Change {
         let mut found = Sums::new();
         for by in UsageBy::ALL {
             for service in Service::ALL {
-                if let Some(totals) = self.copy.sums.get(&(by, buckets.name(by).to_owned(), service)) {
+                if let Some(totals) =
+                    self.copy
+                        .sums
+                        .get(&(buckets.book, by, buckets.name(by).to_owned(), service))
+                {
                     found.insert((by, service), *totals);
                 }
             }
@@ -151,6 +160,7 @@ impl LedgerTransaction for Change {
             .entries
             .values()
             .filter(|entry| entry.state == EntryState::Reserved && scope.covers(entry.service))
+            .filter(|entry| entry.book == buckets.book)
             .filter(|entry| Buckets::of(entry).name(by) == buckets.name(by))
             .filter_map(|entry| {
                 Some(Holder {
@@ -168,9 +178,10 @@ impl LedgerTransaction for Change {
     async fn put(&mut self, entry: &LedgerEntry, sums: &[(UsageBy, Totals); 5]) -> Result<(), StoreError> {
         let buckets = Buckets::of(entry);
         for (by, totals) in sums {
-            self.copy
-                .sums
-                .insert((*by, buckets.name(*by).to_owned(), entry.service), *totals);
+            self.copy.sums.insert(
+                (buckets.book, *by, buckets.name(*by).to_owned(), entry.service),
+                *totals,
+            );
         }
         self.copy.entries.insert(entry.key.clone(), entry.clone());
         Ok(())

@@ -27,8 +27,8 @@ pub use hf_core::{AmountError, MicroUsd, decimal_usd};
 pub use memory::MemoryLedger;
 pub(crate) use model::utc_day;
 pub use model::{
-    Cap, CapScope, CostSource, EntryState, LedgerEntry, Reservation, ReserveRequest, Service, Settlement,
-    UnknownWord, Window,
+    Book, Cap, CapScope, CostSource, EntryState, LedgerEntry, Reservation, ReserveRequest, Service,
+    Settlement, UnknownWord, Window,
 };
 pub use overview::{CapStatus, Overview};
 pub use purse::Purse;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use hf_core::Endpoint;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
@@ -203,6 +204,59 @@ pub(crate) fn utc_day(at: Timestamp) -> Date {
     at.to_zoned(TimeZone::UTC).date()
 }
 
+/// Which book an entry is in. Each is added up for itself, and each has the caps for itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Book {
+    /// What an account is charged.
+    #[default]
+    Account,
+    /// What a Hub of this machine says it would cost: nobody pays it.
+    Simulated,
+}
+
+impl Book {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Account, Self::Simulated];
+
+    /// The book of what is asked for at a Hub.
+    pub fn at(endpoint: &Endpoint) -> Self {
+        if endpoint.is_loopback() {
+            Self::Simulated
+        } else {
+            Self::Account
+        }
+    }
+
+    /// The word in JSON, in the store and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Account => "account",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
+impl fmt::Display for Book {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Book {
+    type Err = UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, UnknownWord> {
+        Self::ALL
+            .into_iter()
+            .find(|book| book.as_str() == word)
+            .ok_or_else(|| UnknownWord {
+                word: word.to_owned(),
+                allowed: "account, simulated",
+            })
+    }
+}
+
 /// The most that may be reserved and settled together in a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Cap {
@@ -335,6 +389,8 @@ impl EntryState {
 pub struct LedgerEntry {
     /// The intent's own name.
     pub key: String,
+    /// Whose money it is.
+    pub book: Book,
     /// What costs.
     pub service: Service,
     /// The run it is for.

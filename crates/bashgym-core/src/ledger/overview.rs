@@ -83,7 +83,7 @@ impl Ledger {
         Ok(self.store.remove_cap(scope, window).await?)
     }
 
-    /// Says what every cap has left now; the caps of runs, for `run`.
+    /// Says what every cap has left now in the book that is open; the caps of runs, for `run`.
     ///
     /// # Errors
     /// [`LedgerError::Store`] or [`LedgerError::TooLarge`].
@@ -91,6 +91,7 @@ impl Ledger {
         let at = self.now();
         let day = utc_day(at);
         let buckets = Buckets {
+            book: self.book,
             day: day.to_string(),
             month: day.strftime("%Y-%m").to_string(),
             run: run.map(|run| run.to_string()).unwrap_or_default(),
@@ -100,7 +101,11 @@ impl Ledger {
         for window in Window::ALL {
             let by = UsageBy::from(window);
             let name = buckets.name(by);
-            for row in self.store.list_usage(by, name, Some(name), 100).await? {
+            for row in self
+                .store
+                .list_usage(self.book, by, name, Some(name), 100)
+                .await?
+            {
                 sums.insert((by, row.service), row.totals);
             }
         }
@@ -120,7 +125,7 @@ impl Ledger {
         Ok(Overview { at, caps, sums })
     }
 
-    /// Lists entries, newest first.
+    /// Lists entries, newest first; of both books, unless the filter names one.
     ///
     /// # Errors
     /// [`StoreError::Backend`] or [`StoreError::BadData`].
@@ -142,7 +147,7 @@ impl Ledger {
         Ok(self.store.find_entry(key).await?)
     }
 
-    /// Lists sums, the last name first: the latest day, the latest run.
+    /// Lists sums of the book that is open, the last name first: the latest day, the latest run.
     ///
     /// # Errors
     /// [`StoreError::Backend`] or [`StoreError::BadData`].
@@ -154,11 +159,11 @@ impl Ledger {
         limit: u32,
     ) -> Result<Vec<UsageRow>, StoreError> {
         self.store
-            .list_usage(by, first.unwrap_or_default(), last, limit)
+            .list_usage(self.book, by, first.unwrap_or_default(), last, limit)
             .await
     }
 
-    /// Adds up a span of days for each service.
+    /// Adds up a span of days in the book that is open, for each service.
     ///
     /// # Errors
     /// [`LedgerError::Store`] or [`LedgerError::TooLarge`].
@@ -169,7 +174,7 @@ impl Ledger {
     ) -> Result<Vec<(Service, Totals)>, LedgerError> {
         let rows = self
             .store
-            .list_usage(UsageBy::Day, first_day, Some(last_day), u32::MAX)
+            .list_usage(self.book, UsageBy::Day, first_day, Some(last_day), u32::MAX)
             .await?;
         let mut sums = Service::ALL.map(|service| (service, Totals::default()));
         for row in rows {

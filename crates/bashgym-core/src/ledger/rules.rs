@@ -4,8 +4,8 @@ use jiff::Timestamp;
 
 use super::books::{Sums, Totals, UsageBy};
 use super::{
-    Cap, CapExceeded, CostSource, EntryState, LedgerEntry, LedgerError, MicroUsd, ReserveRequest, Service,
-    Settlement,
+    Book, Cap, CapExceeded, CostSource, EntryState, LedgerEntry, LedgerError, MicroUsd, ReserveRequest,
+    Service, Settlement,
 };
 
 /// What a call comes to.
@@ -33,11 +33,13 @@ pub(super) fn check_key(key: &str) -> Result<(), LedgerError> {
 
 pub(super) fn reserve(
     request: &ReserveRequest,
+    book: Book,
     existing: Option<LedgerEntry>,
     now: Timestamp,
 ) -> Result<Step, LedgerError> {
     if let Some(entry) = &existing {
         let differs = [
+            (entry.book != book, "book"),
             (entry.service != request.service, "service"),
             (entry.run != request.run, "run"),
             (entry.purpose != request.purpose, "purpose"),
@@ -51,6 +53,7 @@ pub(super) fn reserve(
     }
     let fresh = |reserved_at| LedgerEntry {
         key: request.key.clone(),
+        book,
         service: request.service,
         run: request.run,
         purpose: request.purpose.clone(),

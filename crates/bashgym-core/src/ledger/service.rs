@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hf_core::Clock;
+use hf_core::{Clock, Endpoint};
 use jiff::Timestamp;
 
 use super::books::{Buckets, LedgerStore, LedgerTransaction, Totals, UsageBy};
 use super::rules::{self, Step};
-use super::{LedgerEntry, LedgerError, Reservation, ReserveRequest, Settlement};
+use super::{Book, LedgerEntry, LedgerError, Reservation, ReserveRequest, Settlement};
 
 /// Sets money aside before it is spent, and says afterwards what became of it.
 #[async_trait]
@@ -49,12 +49,34 @@ const HOLDERS_SHOWN: u32 = 3;
 pub struct Ledger {
     pub(super) store: Arc<dyn LedgerStore>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) book: Book,
 }
 
 impl Ledger {
-    /// A ledger kept in `store`, with the days of `clock`.
+    /// A ledger kept in `store`, with the days of `clock`, open at the book of accounts.
     pub fn new(store: Arc<dyn LedgerStore>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock }
+        Self {
+            store,
+            clock,
+            book: Book::Account,
+        }
+    }
+
+    /// The same ledger, open at a book: what is reserved goes there, and what is left and was spent is told of it.
+    #[must_use]
+    pub fn in_book(&self, book: Book) -> Self {
+        Self { book, ..self.clone() }
+    }
+
+    /// The same ledger, open at the book of a Hub.
+    #[must_use]
+    pub fn at(&self, endpoint: &Endpoint) -> Self {
+        self.in_book(Book::at(endpoint))
+    }
+
+    /// The book it is open at.
+    pub fn book(&self) -> Book {
+        self.book
     }
 
     /// The time, as fine as stores keep it.
@@ -89,7 +111,7 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::KeyReused`], [`LedgerError::UnknownPrice`], [`LedgerError::BadText`], [`LedgerError::TooLarge`] or
     /// [`LedgerError::Store`].
-    pub async fn book(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
+    pub async fn book_spent(&self, request: ReserveRequest) -> Result<Reservation, LedgerError> {
         self.set_aside(request, false).await
     }
 
@@ -104,7 +126,7 @@ impl Ledger {
         let now = self.now();
         let existing = change.entry(&request.key).await?;
         let old = existing.as_ref().map(Totals::of).unwrap_or_default();
-        let entry = match rules::reserve(&request, existing, now)? {
+        let entry = match rules::reserve(&request, self.book, existing, now)? {
             Step::Stands(entry) => return Ok(Reservation { entry, is_new: false }),
             Step::Write(entry) => entry,
         };

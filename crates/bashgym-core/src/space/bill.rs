@@ -89,7 +89,7 @@ impl SpaceBooks {
     /// The Spaces of a manager, in the books of a ledger.
     pub fn new(ledger: &Ledger, spaces: &HfSpaceManager) -> Self {
         Self {
-            ledger: ledger.clone(),
+            ledger: ledger.at(spaces.client().endpoint()),
             spaces: spaces.clone(),
         }
     }

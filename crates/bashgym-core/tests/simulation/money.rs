@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bashgym_core::ledger::{
-    Budget, Cap, CapExceeded, CapScope, EntryState, LedgerEntry, LedgerError, MicroUsd, Reservation,
+    Book, Budget, Cap, CapExceeded, CapScope, EntryState, LedgerEntry, LedgerError, MicroUsd, Reservation,
     ReserveRequest, Service, Settlement, Window,
 };
 use hf_core::Clock;
@@ -73,6 +73,7 @@ impl Budget for SimBudget {
                     })))
                 } else {
                     let entry = LedgerEntry {
+                        book: Book::Account,
                         key: request.key.clone(),
                         service: request.service,
                         run: request.run,

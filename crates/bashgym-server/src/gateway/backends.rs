@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bashgym_core::backend::{BackendRole, Desk, HfBackend, ModelBackend};
 use bashgym_core::inference::{InferenceDesk, UnknownPrice};
+use bashgym_core::ledger::Book;
 use bashgym_core::router::{Router, Wish};
 use hf_core::Clock;
 use hf_inference::{HfInferenceConfig, ModelRef};
@@ -102,6 +103,11 @@ impl Gateway {
         };
         let parts = &state.parts;
         let list = self.list(state, desk.as_ref().ok())?;
+        // Money that is really spent is watched, where some is.
+        let book = match &hub {
+            Some(hub) if parts.gateway.upstreams.is_empty() => Book::at(hub.client.endpoint()),
+            _ => Book::Account,
+        };
         let (gateway, clock) = (parts.gateway.clone(), Arc::clone(&parts.clock));
         let mut router = Router::new(
             list,
@@ -109,7 +115,7 @@ impl Gateway {
             Arc::clone(&gateway.routes),
             Arc::clone(&clock),
         )
-        .with_ledger(parts.ledger.clone());
+        .with_ledger(parts.ledger.in_book(book));
         if let Some(gate) = &gateway.gate {
             router = router.with_gate(Arc::clone(gate));
         }
@@ -173,7 +179,7 @@ impl Gateway {
             // A server on this machine is paid to nobody.
             let free = upstream.url.is_loopback() && upstream.price.is_none();
             let desk = Desk {
-                budget: Arc::new(state.purse.clone()),
+                budget: Arc::new(state.purse(Book::Account)),
                 calls: Arc::clone(&parts.calls),
                 unknown_price: UnknownPrice::at(free, parts.gateway.allow_unknown_price),
                 clock: Arc::clone(&parts.clock),
@@ -201,7 +207,7 @@ fn desk(state: &AppState, hub: &HubConnection) -> Result<InferenceDesk, Problem>
     Ok(InferenceDesk::new(
         &hub.client,
         patient(),
-        Arc::new(state.purse.clone()),
+        Arc::new(state.purse(Book::at(hub.client.endpoint()))),
         Arc::clone(&state.parts.calls),
         unknown,
     )?)

@@ -1,7 +1,7 @@
 //! What may be spent, and what is left.
 
 use axum::extract::State;
-use bashgym_core::ledger::{Cap, CapScope, CapStatus, MicroUsd, Service, Window};
+use bashgym_core::ledger::{Cap, CapScope, CapStatus, Ledger, MicroUsd, Service, Window};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,8 @@ pub(crate) struct Used {
 /// The budget.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Budget {
+    /// `account`: what is charged; `simulated`: what a Hub of this machine counts, which nobody pays.
+    book: &'static str,
     /// When it was read.
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
@@ -85,8 +87,21 @@ pub(crate) struct Budget {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct BudgetQuery {
+    /// `account` or `simulated`; that of the Hub that is used now without it.
+    book: Option<String>,
     /// A run, to see what its caps have left.
     run: Option<String>,
+}
+
+/// The ledger, open at the book that is asked for, or at that of the Hub that is used now.
+pub(super) fn open(state: &AppState, book: Option<&str>) -> Result<Ledger, Problem> {
+    let book = match book {
+        Some(word) => word
+            .parse()
+            .map_err(|_| Problem::new(Code::BadRequest, "book is account or simulated"))?,
+        None => state.parts.composition.book()?,
+    };
+    Ok(state.parts.ledger.in_book(book))
 }
 
 /// What may be spent, what is set aside, what was spent, and what is left.
@@ -97,7 +112,8 @@ pub(crate) async fn show(
     Query(query): Query<BudgetQuery>,
 ) -> Result<axum::Json<Budget>, Problem> {
     let run = query.run.as_deref().map(runs::id).transpose()?;
-    let overview = state.parts.ledger.overview(run).await?;
+    let ledger = open(&state, query.book.as_deref())?;
+    let overview = ledger.overview(run).await?;
     let scopes = Service::ALL.into_iter().map(CapScope::One).chain([CapScope::All]);
     let used = scopes.flat_map(|scope| [(scope, Window::Day), (scope, Window::Month)]);
     let used = used.filter_map(|(scope, window)| {
@@ -111,6 +127,7 @@ pub(crate) async fn show(
         })
     });
     Ok(axum::Json(Budget {
+        book: ledger.book().as_str(),
         at: overview.at,
         used: used.collect(),
         caps: overview.caps.iter().map(CapView::from).collect(),

@@ -328,7 +328,7 @@ impl Bulk {
         let desk = InferenceDesk::new(
             &hub.client,
             HfInferenceConfig::default(),
-            Arc::new(parts.ledger.clone()),
+            Arc::new(parts.ledger.at(hub.client.endpoint())),
             Arc::clone(&parts.calls),
             UnknownPrice::at(hub.embedded, request.allow_unknown_price),
         )?;

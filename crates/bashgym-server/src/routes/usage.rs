@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::budget::open;
 use super::runs;
 use crate::extract::Query;
 use crate::page::{Page, PageQuery};
@@ -16,6 +17,8 @@ use crate::state::AppState;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct UsageQuery {
+    /// `account` or `simulated`; that of the Hub that is used now without it.
+    book: Option<String>,
     /// `day`, `month`, `run` or `purpose`; `day` without it.
     by: Option<String>,
     /// How many sums at most.
@@ -58,7 +61,8 @@ pub(crate) async fn sums(
     if !(1..=1000).contains(&limit) {
         return Err(Problem::new(Code::BadRequest, "limit is 1 to 1000"));
     }
-    let rows = state.parts.ledger.usage(by, None, None, limit).await?;
+    let ledger = open(&state, query.book.as_deref())?;
+    let rows = ledger.usage(by, None, None, limit).await?;
     let sums = rows.into_iter().map(|row| Sum {
         name: row.bucket,
         service: row.service.as_str(),
@@ -74,6 +78,8 @@ pub(crate) async fn sums(
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct EntryQuery {
+    /// `account` or `simulated`; both without it, where a run is named, else that of the Hub that is used now.
+    book: Option<String>,
     /// `jobs`, `inference` or `spaces`.
     service: Option<String>,
     /// Only this run.
@@ -85,6 +91,8 @@ pub(crate) struct EntryQuery {
 pub(crate) struct Entry {
     /// Its key.
     key: String,
+    /// `account`: it is charged; `simulated`: a Hub of this machine counts it, and nobody pays.
+    book: &'static str,
     /// The service.
     service: &'static str,
     /// The run it belongs to.
@@ -113,6 +121,7 @@ impl Entry {
         };
         Self {
             key: entry.key.clone(),
+            book: entry.book.as_str(),
             service: entry.service.as_str(),
             run_id: entry.run.map(|run| run.to_string()),
             purpose: entry.purpose.clone(),
@@ -134,8 +143,11 @@ pub(crate) async fn entries(
 ) -> Result<axum::Json<Page<Entry>>, Problem> {
     let limit = page.limit()?;
     let bad = |why: &'static str| Problem::new(Code::BadRequest, why);
+    let of_a_run = query.run.is_some() && query.book.is_none();
+    let book = open(&state, query.book.as_deref())?.book();
     let service = query.service.as_deref().map(str::parse).transpose();
     let filter = EntryFilter {
+        book: (!of_a_run).then_some(book),
         service: service.map_err(|_| bad("service is jobs, inference or spaces"))?,
         run: query.run.as_deref().map(runs::id).transpose()?,
         ..EntryFilter::default()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bashgym_core::inference::MemoryCalls;
-use bashgym_core::ledger::{Ledger, MemoryLedger};
+use bashgym_core::ledger::{Book, Ledger, MemoryLedger};
 use bashgym_core::plan::ChatRenderer;
 use bashgym_core::run::RunService;
 use bashgym_core::store::MemoryStore;
@@ -68,6 +68,13 @@ impl Composition for NoHub {
 
     fn chat(&self) -> Arc<dyn ChatRenderer> {
         unreachable!("nothing is planned without a Hub")
+    }
+
+    fn book(&self) -> Result<Book, Problem> {
+        Ok(self
+            .0
+            .as_ref()
+            .map_or(Book::Account, |hub| Book::at(hub.client.endpoint())))
     }
 
     async fn account(&self) -> Result<AccountView, Problem> {

@@ -1,10 +1,14 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
+import type { Book } from "../../api/budget";
 import { api, take } from "../../api/client";
 
-export const sumsQuery = (by: string) =>
+const ofBook = (book: Book) => (book ? { book } : {});
+
+export const sumsQuery = (by: string, book: Book) =>
   queryOptions({
-    queryKey: ["usage", "sums", { by }],
-    queryFn: ({ signal }) => take(api.GET("/api/usage", { params: { query: { by, limit: 60 } }, signal })),
+    queryKey: ["usage", "sums", { by, book }],
+    queryFn: ({ signal }) =>
+      take(api.GET("/api/usage", { params: { query: { by, limit: 60, ...ofBook(book) } }, signal })),
   });
 
 export const callsQuery = (by: string) =>
@@ -13,13 +17,20 @@ export const callsQuery = (by: string) =>
     queryFn: ({ signal }) => take(api.GET("/api/hf/inference/usage", { params: { query: { by, limit: 60 } }, signal })),
   });
 
-export const entriesQuery = (service: string) =>
+export const entriesQuery = (service: string, book: Book) =>
   infiniteQueryOptions({
-    queryKey: ["usage", "entries", { service }],
+    queryKey: ["usage", "entries", { service, book }],
     queryFn: ({ pageParam, signal }) =>
       take(
         api.GET("/api/usage/entries", {
-          params: { query: { limit: 50, ...(service ? { service } : {}), ...(pageParam ? { after: pageParam } : {}) } },
+          params: {
+            query: {
+              limit: 50,
+              ...ofBook(book),
+              ...(service ? { service } : {}),
+              ...(pageParam ? { after: pageParam } : {}),
+            },
+          },
           signal,
         }),
       ),

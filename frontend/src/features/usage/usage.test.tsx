@@ -20,7 +20,7 @@ const used = [
   { service: "all", window: "month", reserved_micro_usd: 1_000_000, settled_micro_usd: 8_000_000, unknown_entries: 0 },
 ];
 const answers = {
-  "GET /api/budget": { at: "2026-11-23T00:00:00Z", caps: [cap], used },
+  "GET /api/budget": { at: "2026-11-23T00:00:00Z", book: "account", caps: [cap], used },
   "GET /api/usage": [],
   "GET /api/hf/inference/usage": [],
   "GET /api/usage/entries": { items: [], next: null },
@@ -94,6 +94,28 @@ test("each part fails alone, with the server's own words", async () => {
   show({ "GET /api/usage": new Refusal(500, "store", "the book cannot be read", ["run `bashgym doctor`"]) });
   expect(await screen.findByText("The book cannot be read.")).toBeVisible();
   expect(await screen.findByText(/\$10\.00 a month/)).toBeVisible();
+});
+
+test("what nobody pays is in a book of its own", async () => {
+  const user = userEvent.setup();
+  const { asked } = show();
+  expect(await screen.findByRole("option", { name: "What accounts are charged", selected: true })).toBeVisible();
+  expect(screen.queryByText(/nobody is billed/)).toBeNull();
+  await user.selectOptions(screen.getByLabelText("Book"), "simulated");
+  for (const path of ["/api/budget", "/api/usage", "/api/usage/entries"])
+    await waitFor(() =>
+      expect(
+        asked
+          .filter((one) => one.path === path)
+          .at(-1)
+          ?.search.get("book"),
+      ).toBe("simulated"),
+    );
+});
+
+test("sums of this machine's own Hub say so", async () => {
+  show({ "GET /api/budget": { at: "2026-11-23T00:00:00Z", book: "simulated", caps: [cap], used } });
+  expect(await screen.findByText(/nobody is billed/)).toBeVisible();
 });
 
 test("entries are filtered by the address", async () => {

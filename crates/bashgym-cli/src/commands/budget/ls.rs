@@ -1,6 +1,6 @@
 //! `bashgym budget ls`: what was set aside and spent, entry by entry.
 
-use bashgym_core::ledger::{EntryFilter, EntryState, Ledger, LedgerEntry, Service};
+use bashgym_core::ledger::{Book, EntryFilter, EntryState, Ledger, LedgerEntry, Service};
 use bashgym_core::run::RunId;
 use clap::Args;
 use jiff::civil::Date;
@@ -16,6 +16,10 @@ use crate::output::{plain, table};
 /// Lists entries.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
+    /// Which book: account (what is charged) or simulated (what a Hub of this machine counts, which nobody pays); that of
+    /// the Hub that is used now when not given
+    #[arg(long, value_name = "BOOK")]
+    pub(super) book: Option<Book>,
     /// Only this service: jobs, inference, spaces
     #[arg(long, value_name = "SERVICE")]
     service: Option<Service>,
@@ -32,7 +36,7 @@ pub(crate) struct LsArgs {
     #[arg(long, value_name = "DAY")]
     until: Option<Date>,
     /// Only the entry of this key
-    #[arg(long, value_name = "KEY", conflicts_with_all = ["service", "run", "purpose", "from", "until"])]
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["book", "service", "run", "purpose", "from", "until"])]
     key: Option<String>,
     /// How many at most
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -42,6 +46,7 @@ pub(crate) struct LsArgs {
 #[derive(Serialize)]
 struct EntryLine<'a> {
     key: &'a str,
+    book: Book,
     service: Service,
     run_id: Option<RunId>,
     purpose: &'a str,
@@ -67,6 +72,7 @@ impl<'a> EntryLine<'a> {
         };
         Self {
             key: &entry.key,
+            book: entry.book,
             service: entry.service,
             run_id: entry.run,
             purpose: &entry.purpose,
@@ -89,6 +95,7 @@ pub(super) async fn list(args: &LsArgs, ledger: &Ledger, context: &Context) -> R
         vec![entry]
     } else {
         let filter = EntryFilter {
+            book: Some(ledger.book()),
             service: args.service,
             run: args.run,
             purpose: args.purpose.clone(),
@@ -137,7 +144,9 @@ pub(super) async fn list(args: &LsArgs, ledger: &Ledger, context: &Context) -> R
             plain(line.key),
         ]);
     }
-    context.output.line(shown)
+    context.output.line(shown)?;
+    super::remark(ledger, context);
+    Ok(())
 }
 
 /// When a day begins. The last days of the calendar lie beyond all times, and so after every entry.

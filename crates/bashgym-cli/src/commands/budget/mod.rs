@@ -4,7 +4,7 @@ mod ls;
 mod show;
 mod usage;
 
-use bashgym_core::ledger::{Cap, CapScope, Ledger, MicroUsd, Window, decimal_usd};
+use bashgym_core::ledger::{Book, Cap, CapScope, Ledger, MicroUsd, Window, decimal_usd};
 use clap::{Args, Subcommand};
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -90,15 +90,28 @@ struct Windows {
 
 pub(crate) async fn run(command: BudgetCommand, context: &Context) -> Result<(), CliError> {
     let ledger = context.ledger().await?;
+    let open = |book: Option<Book>| -> Result<Ledger, CliError> {
+        let book = book.map_or_else(|| context.book(), Ok)?;
+        Ok(ledger.in_book(book))
+    };
     match command {
         BudgetCommand::Set(args) => set(&args, &ledger, context).await,
         BudgetCommand::Unset(args) => unset(&args, &ledger, context).await,
         BudgetCommand::Show(args) => {
             crate::commands::jobs::book_schedules(context).await;
-            show::show(&args, &ledger, context).await
+            show::show(&args, &open(args.book)?, context).await
         }
-        BudgetCommand::Ls(args) => ls::list(&args, &ledger, context).await,
-        BudgetCommand::Usage(args) => usage::usage(&args, &ledger, context).await,
+        BudgetCommand::Ls(args) => ls::list(&args, &open(args.book)?, context).await,
+        BudgetCommand::Usage(args) => usage::usage(&args, &open(args.book)?, context).await,
+    }
+}
+
+/// Says that nobody pays what is shown, for a person who may think so.
+fn remark(ledger: &Ledger, context: &Context) {
+    if ledger.book() == Book::Simulated && context.output.is_human() {
+        context.output.note(
+            "Simulated: what a Hub of this machine counts, which nobody pays. `--book account` shows what accounts are charged.",
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bashgym_core::ledger::{CapScope, CapStatus, Ledger, Overview, Service, Totals, Window};
+use bashgym_core::ledger::{Book, CapScope, CapStatus, Ledger, Overview, Service, Totals, Window};
 use bashgym_core::run::RunId;
 use clap::Args;
 use jiff::Timestamp;
@@ -16,6 +16,10 @@ use crate::output::table;
 /// Shows what is left.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
+    /// Which book: account (what is charged) or simulated (what a Hub of this machine counts, which nobody pays); that of
+    /// the Hub that is used now when not given
+    #[arg(long, value_name = "BOOK")]
+    pub(super) book: Option<Book>,
     /// A run, to see what its caps have left
     #[arg(long, value_name = "RUN")]
     run: Option<RunId>,
@@ -69,6 +73,7 @@ impl Standing {
 #[derive(Serialize)]
 struct Shown<'a> {
     at: Timestamp,
+    book: Book,
     timezone: &'static str,
     cap_usd: BTreeMap<&'static str, Option<Usd>>,
     reserved_usd: BTreeMap<&'static str, Option<Usd>>,
@@ -87,7 +92,9 @@ pub(super) async fn show(args: &ShowArgs, ledger: &Ledger, context: &Context) ->
         let uncapped = standings.iter().filter(|standing| {
             standing.cap_usd.is_none() && !caps.iter().any(|cap| cap.service == standing.service)
         });
-        return show_table(caps.iter().chain(uncapped), context);
+        show_table(caps.iter().chain(uncapped), context)?;
+        super::remark(ledger, context);
+        return Ok(());
     }
     let by_service = |value: fn(&Standing) -> Option<Usd>| {
         standings
@@ -97,6 +104,7 @@ pub(super) async fn show(args: &ShowArgs, ledger: &Ledger, context: &Context) ->
     };
     context.output.json(&Shown {
         at: overview.at,
+        book: ledger.book(),
         timezone: "UTC",
         cap_usd: by_service(|standing| standing.cap_usd),
         reserved_usd: by_service(|standing| standing.reserved_usd),

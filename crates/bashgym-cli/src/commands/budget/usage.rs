@@ -1,6 +1,6 @@
 //! `bashgym budget usage`: sums of what was set aside and spent.
 
-use bashgym_core::ledger::{Ledger, Service, Totals, UsageBy};
+use bashgym_core::ledger::{Book, Ledger, Service, Totals, UsageBy};
 use clap::{Args, ValueEnum};
 use hf_core::Clock;
 use jiff::civil::Date;
@@ -15,6 +15,10 @@ use crate::output::{plain, table};
 /// Adds up.
 #[derive(Debug, Args)]
 pub(crate) struct UsageArgs {
+    /// Which book: account (what is charged) or simulated (what a Hub of this machine counts, which nobody pays); that of
+    /// the Hub that is used now when not given
+    #[arg(long, value_name = "BOOK")]
+    pub(super) book: Option<Book>,
     /// What to add up by
     #[arg(long, value_enum, default_value = "service")]
     by: By,
@@ -40,6 +44,7 @@ enum By {
 
 #[derive(Serialize)]
 struct UsageLine {
+    book: Book,
     by: &'static str,
     name: String,
     service: Service,
@@ -76,7 +81,8 @@ pub(super) async fn usage(args: &UsageArgs, ledger: &Ledger, context: &Context) 
         ]);
     }
     if context.output.is_human() {
-        return context.output.line(shown);
+        context.output.line(shown)?;
+        super::remark(ledger, context);
     }
     Ok(())
 }
@@ -87,6 +93,7 @@ async fn usage_lines(
     clock: &dyn Clock,
 ) -> Result<Vec<UsageLine>, CliError> {
     let line = |by: &'static str, name: String, service, totals: Totals| UsageLine {
+        book: ledger.book(),
         by,
         name,
         service,

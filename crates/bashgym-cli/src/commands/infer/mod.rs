@@ -125,7 +125,7 @@ pub(crate) async fn desk_at(
     allow_unknown_price: bool,
 ) -> Result<InferenceDesk, CliError> {
     let store = Arc::new(context.store().await?);
-    let ledger = Arc::new(context.ledger().await?);
+    let ledger = Arc::new(context.ledger().await?.at(connection.client.endpoint()));
     let unknown_price = UnknownPrice::at(connection.embedded, allow_unknown_price);
     Ok(InferenceDesk::new(
         &connection.client,

@@ -55,9 +55,15 @@ impl Jobs<'_> {
         Ok(own.map(|own| SecretValue::from(&own.token)))
     }
 
+    /// The ledger, open at the book of this Hub.
+    fn ledger(&self, store: &Arc<SqlStore>) -> Ledger {
+        let ledger = Ledger::new(store.clone(), self.context.clock.clone());
+        ledger.at(self.runner.client().endpoint())
+    }
+
     pub(crate) async fn books(&self) -> Result<Books, CliError> {
         let store = Arc::new(self.context.store().await?);
-        let ledger = Ledger::new(store.clone(), self.context.clock.clone());
+        let ledger = self.ledger(&store);
         let starter = JobStarter {
             runner: self.runner.clone(),
             hub: self.hub.clone(),
@@ -78,7 +84,7 @@ impl Jobs<'_> {
         let store = Arc::new(self.context.store().await?);
         let clock = self.context.clock.clone();
         Ok(ScheduleBooks {
-            ledger: Ledger::new(store.clone(), clock.clone()),
+            ledger: self.ledger(&store),
             store,
             hub: self.hub.clone(),
             clock,

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bashgym_core::ledger::Ledger;
+use bashgym_core::ledger::{Book, Ledger};
 use bashgym_core::plan::ChatRenderer;
 use bashgym_core::run::{RunContext, RunService};
 use bashgym_core::trainer::TrainingBackend;
@@ -163,7 +163,9 @@ impl Composition for HomeComposition {
             token,
             store: self.store.clone(),
             jobs: self.store.clone(),
-            budget: Some(Arc::new(Ledger::new(self.store.clone(), Arc::clone(&clock)))),
+            budget: Some(Arc::new(
+                Ledger::new(self.store.clone(), Arc::clone(&clock)).at(hub.client.endpoint()),
+            )),
             backend,
             sampler: Arc::new(EngineSampler),
             clock,
@@ -226,6 +228,10 @@ impl Composition for HomeComposition {
 
     fn chat(&self) -> Arc<dyn ChatRenderer> {
         Arc::new(EngineChat)
+    }
+
+    fn book(&self) -> Result<Book, Problem> {
+        self.context.book().map_err(problem)
     }
 
     async fn account(&self) -> Result<AccountView, Problem> {

@@ -132,11 +132,15 @@ pub(super) async fn bad_names_are_refused(ledger: &Ledger) {
 /// # Panics
 /// Panics if the two differ, or if the store fails.
 pub async fn sums_are_those_of_the_entries(ledger: &Ledger) {
+    let of_the_book = EntryFilter {
+        book: Some(ledger.book()),
+        ..EntryFilter::default()
+    };
     let mut all = Vec::new();
     let mut after: Option<EntryCursor> = None;
     loop {
         let page = ledger
-            .entries(&EntryFilter::default(), after.as_ref(), 500)
+            .entries(&of_the_book, after.as_ref(), 500)
             .await
             .expect("entries are listed");
         let Some(last) = page.last() else { break };

@@ -1,5 +1,6 @@
 //! The contract of the ledger: its rules over a store, to be run by each implementation of [`LedgerStore`].
 
+mod apart;
 mod caps;
 mod history;
 
@@ -106,6 +107,8 @@ pub async fn ledger_contract(store: Arc<dyn LedgerStore>) {
     clock.set("2026-06-01T00:00:00Z");
     history::history_is_listed(&ledger, &clock).await;
     history::bad_names_are_refused(&ledger).await;
+    clock.set("2026-07-01T00:00:00Z");
+    apart::what_nobody_pays_counts_for_itself(&ledger).await;
     sums_are_those_of_the_entries(&ledger).await;
 }
 

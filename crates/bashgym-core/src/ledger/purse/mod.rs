@@ -21,7 +21,7 @@ use jiff::civil::Date;
 use uuid::Uuid;
 
 use super::{
-    Budget, CostSource, EntryState, Ledger, LedgerEntry, LedgerError, Reservation, ReserveRequest,
+    Book, Budget, CostSource, EntryState, Ledger, LedgerEntry, LedgerError, Reservation, ReserveRequest,
     Settlement, utc_day,
 };
 
@@ -110,9 +110,10 @@ impl fmt::Debug for Purse {
 }
 
 /// The entry of a call as it would stand in the ledger.
-fn entry(request: ReserveRequest, at: jiff::Timestamp, state: EntryState) -> LedgerEntry {
+fn entry(request: ReserveRequest, book: Book, at: jiff::Timestamp, state: EntryState) -> LedgerEntry {
     LedgerEntry {
         key: request.key,
+        book,
         service: request.service,
         run: request.run,
         purpose: request.purpose,
@@ -288,7 +289,12 @@ impl Purse {
         if is_over {
             self.end(&tranche).await?;
         }
-        Ok(entry(request, self.inner.ledger.now(), state))
+        Ok(entry(
+            request,
+            self.inner.ledger.book,
+            self.inner.ledger.now(),
+            state,
+        ))
     }
 
     fn call(&self, key: &str) -> Option<(Call, bool)> {
@@ -324,7 +330,7 @@ impl Purse {
             ..request
         };
         // It is counted twice until the reservation gives it back, and never not at all.
-        self.inner.ledger.book(own).await?;
+        self.inner.ledger.book_spent(own).await?;
         let entry = self.inner.ledger.settle(key, Settlement::UNKNOWN).await?;
         self.close(key, None, EntryState::Reserved).await?;
         Ok(entry)
@@ -338,7 +344,12 @@ impl Budget for Purse {
             return self.inner.ledger.reserve(request).await;
         };
         let reservation = |request: ReserveRequest| Reservation {
-            entry: entry(request, self.inner.ledger.now(), EntryState::Reserved),
+            entry: entry(
+                request,
+                self.inner.ledger.book,
+                self.inner.ledger.now(),
+                EntryState::Reserved,
+            ),
             is_new: true,
         };
         let calls = self.expected(&request.purpose, worst);

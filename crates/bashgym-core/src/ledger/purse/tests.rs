@@ -53,7 +53,11 @@ impl World {
     }
 
     async fn total(&self) -> Totals {
-        let rows = self.store.list_usage(UsageBy::Total, "", None, 10).await.unwrap();
+        let rows = self
+            .store
+            .list_usage(Book::Account, UsageBy::Total, "", None, 10)
+            .await
+            .unwrap();
         rows.first().map(|row| row.totals).unwrap_or_default()
     }
 

@@ -1,7 +1,6 @@
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useSearchParams } from "react-router";
-import { budgetQuery } from "../../../api/budget";
-import { statusQuery } from "../../../api/status";
+import { type Book, budgetOf } from "../../../api/budget";
 import { count, dateTime, number, usd, usdOf } from "../../../lib/format";
 import { paths } from "../../../lib/paths";
 import { Load } from "../../../ui/load";
@@ -26,13 +25,29 @@ const room = (
 );
 
 export default function Usage() {
-  const budget = useQuery(budgetQuery);
-  const status = useQuery(statusQuery);
+  const [book, choose] = useBook();
+  const budget = useQuery(budgetOf(book));
+  const open = budget.data?.book;
   return (
     <div className="page">
-      <PageHead title="Usage" lead="What was spent, what is set aside for work that goes on, and what may be spent." />
+      <PageHead title="Usage" lead="What was spent, what is set aside for work that goes on, and what may be spent.">
+        <label className="sr" htmlFor="book">
+          Book
+        </label>
+        <select
+          id="book"
+          className="input"
+          value={open ?? ""}
+          disabled={!open}
+          onChange={(event) => choose(event.target.value)}
+        >
+          {open ? null : <option value="">Which book…</option>}
+          <option value="account">What accounts are charged</option>
+          <option value="simulated">What this machine's own Hub counts</option>
+        </select>
+      </PageHead>
       <Panel title="All services">
-        {status.data?.embedded ? <MadeUpPrices /> : null}
+        {open === "simulated" ? <MadeUpPrices /> : null}
         <Load query={budget} skeleton={<Skeleton lines={3} />}>
           {({ used }) => (
             <div className="figures">
@@ -69,11 +84,27 @@ export default function Usage() {
   );
 }
 
+/** The book in the address. */
+function useBook(): [Book, (book: string) => void] {
+  const [search, setSearch] = useSearchParams();
+  const asked = search.get("book");
+  const choose = (book: string) =>
+    setSearch(
+      (now) => {
+        now.set("book", book);
+        return now;
+      },
+      { replace: true },
+    );
+  return [asked === "account" || asked === "simulated" ? asked : null, choose];
+}
+
 function Sums() {
   const [search, setSearch] = useSearchParams();
   const asked = search.get("by");
   const by = sumsBy.find((one) => one.id === asked)?.id ?? "day";
-  const sums = useQuery(sumsQuery(by));
+  const [book] = useBook();
+  const sums = useQuery(sumsQuery(by, book));
   return (
     <Panel title="Where it went" flush>
       <Tabs
@@ -225,7 +256,8 @@ function Calls() {
 function Entries() {
   const [search, setSearch] = useSearchParams();
   const service = search.get("service") ?? "";
-  const entries = useInfiniteQuery(entriesQuery(service));
+  const [book] = useBook();
+  const entries = useInfiniteQuery(entriesQuery(service, book));
   return (
     <Panel
       title="Entries"
