@@ -5,6 +5,7 @@
 //! what the container of a Space runs.
 
 mod api;
+mod error;
 mod host;
 mod page;
 mod queue;
@@ -13,7 +14,8 @@ mod space_app;
 mod space_file;
 mod stream;
 
-pub use space_app::{SpaceAddress, SpaceApp, SpaceAppError};
+pub use error::SpaceAppError;
+pub use space_app::{SpaceAddress, SpaceApp};
 pub use space_file::SpaceFile;
 
 pub(crate) use api::handle;

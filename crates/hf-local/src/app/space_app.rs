@@ -1,7 +1,6 @@
 //! An app on its own, outside of a Hub.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::api::handle;
+use super::error::SpaceAppError;
 use super::host::AppHost;
 use super::queue::Sessions;
 use super::space_file::SpaceFile;
@@ -23,24 +23,6 @@ use crate::inference::{Answering, LoadedModel, Wanted};
 const RUNTIME: &str = "the model of space.json is loaded in the process that answers: bashgym";
 /// How often answers that nobody came for are looked for.
 const SWEEP: Duration = Duration::from_secs(30);
-
-/// Why there is no app.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpaceAppError {
-    /// The file that says what is served can not be read.
-    #[error("space.json is none of this template")]
-    SpaceFile(#[source] serde_json::Error),
-    /// What it names can not be served, and why.
-    #[error("{0}")]
-    NotServable(String),
-    /// The model was loaded and gives no answer, and why.
-    #[error("the model was loaded, and does not answer: {0}")]
-    NoAnswer(String),
-    /// The port can not be served.
-    #[error("the app can not be served")]
-    Serve(#[source] io::Error),
-}
 
 /// The app of a Space that serves a student, on its own: `/`, `/config`, and Gradio's HTTP API below `/gradio_api`.
 ///

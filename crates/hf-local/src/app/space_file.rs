@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::space_app::SpaceAppError;
+use super::error::SpaceAppError;
 
 /// The newest form this runtime reads.
 const FORM: u32 = 2;
