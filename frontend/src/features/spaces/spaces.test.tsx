@@ -309,6 +309,27 @@ test("secrets are names; one is removed only when that is confirmed", async () =
   await waitFor(() => expect(asked.some(({ method }) => method === "DELETE")).toBe(true));
 });
 
+const writeSecret = async () => {
+  const user = userEvent.setup();
+  await user.type(await screen.findByLabelText("Name of a secret"), "API_KEY");
+  const value = within(screen.getByRole("region", { name: "Secrets" })).getByLabelText("Its value");
+  await user.type(value, "hunter2");
+  await user.click(screen.getByRole("button", { name: "Set the secret" }));
+  return value;
+};
+
+test("a secret leaves the page when it is sent", async () => {
+  detail(space, { [`PUT /api/hf/spaces/${id}/secrets`]: never });
+  expect(await writeSecret()).toHaveValue("");
+});
+
+test("a secret that was refused is there to be corrected", async () => {
+  detail(space, { [`PUT /api/hf/spaces/${id}/secrets`]: new Refusal(503, "hub", "the Hub is busy", ["wait"]) });
+  const value = await writeSecret();
+  expect(await screen.findByText("The secret was not set")).toBeVisible();
+  expect(value).toHaveValue("hunter2");
+});
+
 test("a change of the model is a task on the Space's own page", async () => {
   const user = userEvent.setup();
   const { asked } = detail(space, {

@@ -217,13 +217,13 @@ function KeyForm({
       className="stack"
       onSubmit={(event) => {
         event.preventDefault();
-        save(key.trim(), value).then(
-          () => {
-            setKey("");
-            setValue("");
-          },
-          () => {},
-        );
+        // A secret does not stand in the page while the list is read anew; what was refused can be corrected.
+        setKey("");
+        setValue("");
+        save(key.trim(), value).catch(() => {
+          setKey((typed) => typed || key);
+          setValue((typed) => typed || value);
+        });
       }}
     >
       <div className="grid grid--tight">
