@@ -12,6 +12,7 @@ mod config_file;
 mod context;
 mod driving;
 mod embedded_hub;
+mod ending;
 mod error;
 mod files;
 mod gate;

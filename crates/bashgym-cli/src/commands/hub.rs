@@ -7,10 +7,10 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use hf_local::{AccountConfig, ExecutorConfig, LocalHub, LocalHubConfig, LocalHubError};
 use serde_json::json;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::context::Context;
 use crate::embedded_hub::{Ready, ReadyAccount};
+use crate::ending::asked_to_end;
 use crate::error::{CliError, Kind};
 use crate::inference::LocalEngine;
 
@@ -127,8 +127,7 @@ async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliError> {
         config = config.accounts(AccountConfig::read_file(path).map_err(hub_error)?);
     }
     // Listen for the end before saying that we began.
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let end = asked_to_end()?;
 
     let hub = LocalHub::start(config).await.map_err(hub_error)?;
     let ready = Ready {
@@ -145,10 +144,7 @@ async fn serve(args: ServeArgs, context: &Context) -> Result<(), CliError> {
             .collect(),
     };
     context.output.json(&ready)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    end.await;
     context.output.note("Stopping; running jobs are cancelled.");
     hub.shutdown().await;
     Ok(())
@@ -206,8 +202,4 @@ fn hub_error(error: LocalHubError) -> CliError {
     };
     let message = error.to_string();
     CliError::new(kind, message).because(error)
-}
-
-fn no_signals(error: std::io::Error) -> CliError {
-    CliError::new(Kind::Io, "cannot listen for signals").because(error)
 }

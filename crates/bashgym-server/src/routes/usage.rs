@@ -143,11 +143,13 @@ pub(crate) async fn entries(
 ) -> Result<axum::Json<Page<Entry>>, Problem> {
     let limit = page.limit()?;
     let bad = |why: &'static str| Problem::new(Code::BadRequest, why);
-    let of_a_run = query.run.is_some() && query.book.is_none();
-    let book = open(&state, query.book.as_deref())?.book();
+    let book = match (&query.run, query.book.as_deref()) {
+        (Some(_), None) => None,
+        (_, asked) => Some(open(&state, asked)?.book()),
+    };
     let service = query.service.as_deref().map(str::parse).transpose();
     let filter = EntryFilter {
-        book: (!of_a_run).then_some(book),
+        book,
         service: service.map_err(|_| bad("service is jobs, inference or spaces"))?,
         run: query.run.as_deref().map(runs::id).transpose()?,
         ..EntryFilter::default()

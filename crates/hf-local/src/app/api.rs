@@ -28,7 +28,7 @@ pub(crate) async fn handle(host: Arc<dyn AppHost>, path: &str, request: Request)
     if path == "style.css" {
         return Ok(page::style());
     }
-    let app = App(host);
+    let app = App { host };
     let query = Params::parse(request.uri().query().unwrap_or_default().as_bytes());
     let method = if request.method() == Method::HEAD {
         Method::GET
@@ -37,27 +37,27 @@ pub(crate) async fn handle(host: Arc<dyn AppHost>, path: &str, request: Request)
     };
     let parts: Vec<&str> = path.trim_end_matches('/').split('/').collect();
     match (method, parts.as_slice()) {
-        (Method::GET, [""]) => Ok(page::blank(&*app.0)),
+        (Method::GET, [""]) => Ok(page::blank(&*app.host)),
         (Method::POST, [""]) => app.form(&body(request.into_body()).await?),
-        (Method::GET, ["config"]) => Ok(Json(shapes::config(&*app.0)).into_response()),
-        (Method::GET, ["gradio_api", "info"]) => Ok(Json(shapes::info(app.0.file())).into_response()),
+        (Method::GET, ["config"]) => Ok(Json(shapes::config(&*app.host)).into_response()),
+        (Method::GET, ["gradio_api", "info"]) => Ok(Json(shapes::info(app.host.file())).into_response()),
         (Method::POST, ["gradio_api", "call", API_NAME]) => {
             Ok(app.call(&json_body(request.into_body()).await?))
         }
         (Method::GET, ["gradio_api", "call", API_NAME, event]) => {
-            Ok(stream::respond(app.0.sessions(), event, StreamForm::Call))
+            Ok(stream::respond(app.host.sessions(), event, StreamForm::Call))
         }
         (Method::POST, ["gradio_api", "queue", "join"]) => {
             Ok(app.join(&json_body(request.into_body()).await?))
         }
         (Method::GET, ["gradio_api", "queue", "data"]) => {
             let session = query.get("session_hash").unwrap_or_default();
-            Ok(stream::respond(app.0.sessions(), session, StreamForm::Queue))
+            Ok(stream::respond(app.host.sessions(), session, StreamForm::Queue))
         }
-        (Method::GET, ["gradio_api", "heartbeat", _]) => Ok(heartbeat(&*app.0)),
+        (Method::GET, ["gradio_api", "heartbeat", _]) => Ok(heartbeat(&*app.host)),
         (Method::POST, ["gradio_api", "cancel"]) => {
             let wanted: Cancel = json_body(request.into_body()).await?;
-            app.0.sessions().cancel(&wanted.event_id);
+            app.host.sessions().cancel(&wanted.event_id);
             Ok(Json(json!({"success": true})).into_response())
         }
         (Method::POST, ["gradio_api", "reset"]) => Ok(Json(json!({"success": true})).into_response()),
@@ -88,15 +88,17 @@ struct Cancel {
     event_id: String,
 }
 
-struct App(Arc<dyn AppHost>);
+struct App {
+    host: Arc<dyn AppHost>,
+}
 
 impl App {
     fn ask(&self, session: Option<&str>, question: Question) -> Option<String> {
-        self.0.sessions().join(&self.0, session, question)
+        self.host.sessions().join(&self.host, session, question)
     }
 
     fn call(&self, wanted: &Call) -> Response {
-        let question = question(self.0.file(), &wanted.data);
+        let question = question(self.host.file(), &wanted.data);
         begun(self.ask(wanted.session_hash.as_deref(), question))
     }
 
@@ -111,7 +113,7 @@ impl App {
         if wanted.fn_index.unwrap_or(0) != 0 {
             return detail(StatusCode::NOT_FOUND, "There is only the function 0, /generate");
         }
-        let question = question(self.0.file(), &wanted.data);
+        let question = question(self.host.file(), &wanted.data);
         begun(self.ask(Some(session), question))
     }
 
@@ -125,21 +127,26 @@ impl App {
             max_tokens: text("max_tokens"),
             temperature: text("temperature"),
         };
-        let file = self.0.file();
+        let file = self.host.file();
         let data = [
             json!(form.prompt),
             json!(form.max_tokens),
             json!(form.temperature),
         ];
         let Some(session) = self.ask(None, question(file, &data)) else {
-            return Ok(page::full(&*self.0, FULL));
+            return Ok(page::trouble(
+                &file.title,
+                StatusCode::SERVICE_UNAVAILABLE,
+                FULL,
+                self.host.framed_by(),
+            ));
         };
         let messages = self
-            .0
+            .host
             .sessions()
             .listen(&session)
             .ok_or_else(|| HubError::new(StatusCode::SERVICE_UNAVAILABLE, "The app was stopped"))?;
-        Ok(page::answered(&*self.0, &form, session, messages))
+        Ok(page::answered(&*self.host, &form, session, messages))
     }
 }
 

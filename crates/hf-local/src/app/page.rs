@@ -47,18 +47,8 @@ pub(super) fn blank(host: &dyn AppHost) -> Response {
     respond(StatusCode::OK, host.framed_by(), Body::from(text))
 }
 
-/// The page of an app that takes no question now.
-pub(super) fn full(host: &dyn AppHost, why: &str) -> Response {
-    let status = StatusCode::SERVICE_UNAVAILABLE;
-    trouble_framed(&host.file().title, status, why, host.framed_by())
-}
-
 /// The page of an app that does not answer.
-pub(crate) fn trouble(title: &str, status: StatusCode, why: &str) -> Response {
-    trouble_framed(title, status, why, None)
-}
-
-fn trouble_framed(title: &str, status: StatusCode, why: &str, framed_by: Option<&str>) -> Response {
+pub(crate) fn trouble(title: &str, status: StatusCode, why: &str, framed_by: Option<&str>) -> Response {
     let text = format!(
         "{}<h1>{}</h1><p class=\"wrong\">{}</p>{BOTTOM}",
         top(title),

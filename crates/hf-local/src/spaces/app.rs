@@ -126,7 +126,7 @@ async fn running(
         Err(error) if for_people => {
             let title = want.repo.id.path();
             let status = StatusCode::SERVICE_UNAVAILABLE;
-            Ok(app::trouble(&title, status, error.message()))
+            Ok(app::trouble(&title, status, error.message(), None))
         }
         Err(error) => Err(error),
     }

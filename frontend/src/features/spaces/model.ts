@@ -71,6 +71,8 @@ export const tellingLog = (stage: string): "build" | "run" =>
 /** Hardware that costs nothing to have: the same two names the server knows. */
 export const isFree = (name: string) => ["zero-gpu", "zero-a10g", "cpu-basic"].includes(name);
 export const isZero = (name: string) => name === "zero-gpu" || name === "zero-a10g";
+/** Hardware without a graphics processor, by its name. */
+export const isProcessor = (name: string) => name.startsWith("cpu-");
 
 /** What hardware costs, in words; unknown is not free. */
 export function priceOf(hardware: Hardware): string {

@@ -1,8 +1,6 @@
 import { infiniteQueryOptions, queryOptions, useMutation, useQueryClient } from "@tanstack/react-query";
-import type { Book } from "../../api/budget";
+import { type Book, ofBook } from "../../api/budget";
 import { api, take } from "../../api/client";
-
-const ofBook = (book: Book) => (book ? { book } : {});
 
 export const sumsQuery = (by: string, book: Book) =>
   queryOptions({

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 
-use super::Usd;
+use super::{BookArgs, Usd};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::{plain, table};
@@ -16,10 +16,8 @@ use crate::output::{plain, table};
 /// Lists entries.
 #[derive(Debug, Args)]
 pub(crate) struct LsArgs {
-    /// Which book: account (what is charged) or simulated (what a Hub of this machine counts, which nobody pays); that of
-    /// the Hub that is used now when not given
-    #[arg(long, value_name = "BOOK")]
-    pub(super) book: Option<Book>,
+    #[command(flatten)]
+    pub(super) book: BookArgs,
     /// Only this service: jobs, inference, spaces
     #[arg(long, value_name = "SERVICE")]
     service: Option<Service>,

@@ -88,10 +88,19 @@ struct Windows {
     total: bool,
 }
 
+/// Which book is opened.
+#[derive(Debug, Args)]
+struct BookArgs {
+    /// Which book: account (what is charged) or simulated (what a Hub of this machine counts, which nobody pays); that of
+    /// the Hub that is used now when not given
+    #[arg(long, value_name = "BOOK")]
+    book: Option<Book>,
+}
+
 pub(crate) async fn run(command: BudgetCommand, context: &Context) -> Result<(), CliError> {
     let ledger = context.ledger().await?;
-    let open = |book: Option<Book>| -> Result<Ledger, CliError> {
-        let book = book.map_or_else(|| context.book(), Ok)?;
+    let open = |args: &BookArgs| -> Result<Ledger, CliError> {
+        let book = args.book.map_or_else(|| context.book(), Ok)?;
         Ok(ledger.in_book(book))
     };
     match command {
@@ -99,16 +108,16 @@ pub(crate) async fn run(command: BudgetCommand, context: &Context) -> Result<(),
         BudgetCommand::Unset(args) => unset(&args, &ledger, context).await,
         BudgetCommand::Show(args) => {
             crate::commands::jobs::book_schedules(context).await;
-            show::show(&args, &open(args.book)?, context).await
+            show::show(&args, &open(&args.book)?, context).await
         }
-        BudgetCommand::Ls(args) => ls::list(&args, &open(args.book)?, context).await,
-        BudgetCommand::Usage(args) => usage::usage(&args, &open(args.book)?, context).await,
+        BudgetCommand::Ls(args) => ls::list(&args, &open(&args.book)?, context).await,
+        BudgetCommand::Usage(args) => usage::usage(&args, &open(&args.book)?, context).await,
     }
 }
 
-/// Says that nobody pays what is shown, for a person who may think so.
+/// Tells a person that nobody pays what is shown.
 fn remark(ledger: &Ledger, context: &Context) {
-    if ledger.book() == Book::Simulated && context.output.is_human() {
+    if ledger.book() == Book::Simulated {
         context.output.note(
             "Simulated: what a Hub of this machine counts, which nobody pays. `--book account` shows what accounts are charged.",
         );

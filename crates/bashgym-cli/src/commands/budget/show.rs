@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Usd;
+use super::{BookArgs, Usd};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::output::table;
@@ -16,10 +16,8 @@ use crate::output::table;
 /// Shows what is left.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// Which book: account (what is charged) or simulated (what a Hub of this machine counts, which nobody pays); that of
-    /// the Hub that is used now when not given
-    #[arg(long, value_name = "BOOK")]
-    pub(super) book: Option<Book>,
+    #[command(flatten)]
+    pub(super) book: BookArgs,
     /// A run, to see what its caps have left
     #[arg(long, value_name = "RUN")]
     run: Option<RunId>,

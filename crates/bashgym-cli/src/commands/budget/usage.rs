@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
-use super::Usd;
+use super::{BookArgs, Usd};
 use crate::context::Context;
 use crate::error::{CliError, Kind};
 use crate::output::{plain, table};
@@ -15,10 +15,8 @@ use crate::output::{plain, table};
 /// Adds up.
 #[derive(Debug, Args)]
 pub(crate) struct UsageArgs {
-    /// Which book: account (what is charged) or simulated (what a Hub of this machine counts, which nobody pays); that of
-    /// the Hub that is used now when not given
-    #[arg(long, value_name = "BOOK")]
-    pub(super) book: Option<Book>,
+    #[command(flatten)]
+    pub(super) book: BookArgs,
     /// What to add up by
     #[arg(long, value_enum, default_value = "service")]
     by: By,

@@ -15,10 +15,10 @@ use bashgym_server::remote::Remote;
 use bashgym_server::{BindError, GatewayParts, Roots, Server, ServerConfig, ServerKey, ServerParts};
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{SignalKind, signal};
 
 use self::composition::HomeComposition;
 use crate::context::Context;
+use crate::ending::asked_to_end;
 use crate::error::{CliError, Kind, io_error};
 use crate::files::{SESSION_ARCHIVE, SESSION_INDEX, write_whole};
 use crate::gate::HomeGate;
@@ -277,14 +277,9 @@ fn ready(server: &Server, key: &ServerKey, context: &Context) -> Result<(), CliE
 }
 
 async fn run(server: Server, context: &Context) -> Result<(), CliError> {
-    let failed = |error| CliError::new(Kind::Io, "cannot listen for signals").because(error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let asked = asked_to_end()?;
     let end = async {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        asked.await;
         context.output.note("Ending; requests may finish.");
     };
     server.run(end).await;

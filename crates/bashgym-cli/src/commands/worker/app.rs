@@ -15,8 +15,8 @@ use hf_local::{
     SpaceAppError, SpaceFile,
 };
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
+use crate::ending::asked_to_end;
 use crate::error::{CliError, Kind, io_error};
 use crate::inference::LocalEngine;
 use crate::output::Output;
@@ -39,15 +39,7 @@ pub(crate) struct AppArgs {
 }
 
 pub(super) async fn run(args: &AppArgs, output: Output) -> Result<(), CliError> {
-    let failed = |error| CliError::new(Kind::Io, "cannot listen for signals").because(error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut end = Box::pin(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    });
+    let mut end = Box::pin(asked_to_end()?);
 
     let path = args.dir.join(SpaceFile::NAME);
     let text = std::fs::read_to_string(&path).map_err(|error| io_error("read", &path, error))?;

@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import type { Status } from "../../../api/status";
 import { Load } from "../../../ui/load";
 import { Field } from "../../../ui/parts";
-import { type Hardware, isFree, isZero, needs, priceOf, sleepChoices } from "../model";
+import { type Hardware, isFree, isProcessor, isZero, needs, priceOf, sleepChoices } from "../model";
 import { hardwareQuery } from "../queries";
 
 /** Why hardware cannot be had, and what would change that; null where it can, or where that is not known. */
@@ -65,7 +65,7 @@ export function HardwareChoice({
             {(ids) => (
               <select {...ids} className="input" value={value} onChange={(event) => choose(event.target.value)}>
                 {ordered(list)
-                  .filter((one) => !onlyProcessors || one.name.startsWith("cpu-"))
+                  .filter((one) => !onlyProcessors || isProcessor(one.name))
                   .map((one) => (
                     <option key={one.name} value={one.name}>
                       {one.title ?? one.name}: {priceOf(one)}

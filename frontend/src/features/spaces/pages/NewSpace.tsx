@@ -12,7 +12,7 @@ import { Button, Fact, Facts, Field, Note, PageHead, Panel } from "../../../ui/p
 import { DeployTask } from "../components/DeployTask";
 import { HardwareChoice, usePrice, whyNot } from "../components/HardwareChoice";
 import { ZeroGpuTime } from "../components/ZeroGpuTime";
-import { appWords, isFree, isZero, nameFor, sleepChoices } from "../model";
+import { appWords, isFree, isProcessor, isZero, nameFor, sleepChoices } from "../model";
 import { studentsQuery, useCreate } from "../queries";
 
 const payer = (account: Account | undefined) => (account?.state === "signed_in" ? account.namespace : "your namespace");
@@ -75,7 +75,7 @@ function Form({ started }: { started: (task: string) => void }) {
   const [chosen, setHardware] = useState<string | null>(null);
   // What costs nothing and is there for everybody comes first.
   const usual = isOwn || embedded || whyNot(status.data, "zero-gpu") ? "cpu-basic" : "zero-gpu";
-  const hardware = chosen && (!isOwn || chosen.startsWith("cpu-")) ? chosen : usual;
+  const hardware = chosen && (!isOwn || isProcessor(chosen)) ? chosen : usual;
   const [sleep, setSleep] = useState(3600);
   const [visibility, setVisibility] = useState("private");
   const [devMode, setDevMode] = useState(false);
